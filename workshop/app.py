@@ -1,0 +1,230 @@
+"""Running a command line of a lesson as a learner would, and asking the app that it starts.
+
+The command runs in its own process group with a clean environment. It is stopped as Ctrl-C does it, by SIGINT to the whole
+group: under `flask run` SIGTERM loses the spans that wait in a batch.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+from workshop.spans import COLOR
+
+LISTENS = re.compile(r"(?:Running on|Listening at:) (https?://[^\s(]+:(\d+))")
+INHERITED = re.compile(r"^(OTEL_|FLASK_|GUNICORN_|WERKZEUG_|PYTHON|(?:https?|all|no)_proxy$)", re.IGNORECASE)
+# Settings of the check itself: short batches, and a dead endpoint that gives up at once (facts of SDK 1.45).
+QUICK = {
+    "OTEL_BSP_SCHEDULE_DELAY": "200",
+    "OTEL_BLRP_SCHEDULE_DELAY": "200",
+    "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+    "PYTHONUTF8": "1",
+}
+LISTEN_SECONDS = 10
+STOP_SECONDS = 10
+ANSWER_SECONDS = 10
+
+
+def inherited() -> dict[str, str]:
+    """What the shell exports and an app would notice: `OTEL_*`, `FLASK_*`, `PYTHON*`, proxies."""
+    harmless = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONHASHSEED")
+    return {k: v for k, v in sorted(os.environ.items()) if INHERITED.match(k) and k not in harmless}
+
+
+def environment(prefix: Path = Path(sys.prefix)) -> dict[str, str]:
+    """The environment of a learner's fresh shell with the virtual environment at `prefix` active."""
+    clean = {name: value for name, value in os.environ.items() if not INHERITED.match(name)}
+    clean["PATH"] = os.pathsep.join([str(prefix / "bin"), clean.get("PATH", os.defpath)])
+    return {**clean, "VIRTUAL_ENV": str(prefix), **QUICK}
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts connections on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """A command line in its own process group. `output` is what stdout and stderr have shown so far."""
+
+    def __init__(self, line: str, folder: Path, env: dict[str, str]):
+        self._popen = subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # A shell starts background jobs with SIGINT ignored, and children inherit that: `pytest &` could not stop an app.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        self._bytes = bytearray()
+        self._gone = threading.Event()
+        self._news = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def output(self) -> str:
+        return COLOR.sub("", self._bytes.decode(errors="replace"))
+
+    @property
+    def exit_code(self) -> int | None:
+        """The command's exit status, None while it runs."""
+        return self._popen.poll()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the command and all its children are gone; the pipe that they share tells. False if they are not."""
+        gone = self._gone.wait(seconds)
+        if gone:
+            self._popen.wait()
+        return gone
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until a condition holds, looking again at each new output and 50 times a second."""
+        deadline = time.monotonic() + seconds
+        with self._news:
+            while not condition():
+                if self._gone.is_set() or time.monotonic() > deadline:
+                    return condition()
+                self._news.wait(0.02)
+        return True
+
+    def interrupt(self) -> None:
+        """What Ctrl-C does: SIGINT to every process of the group."""
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        self._popen.wait()
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self._popen.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass  # all gone already; macOS says PermissionError of a group of zombies
+
+    def _read(self) -> None:
+        with self._popen.stdout as pipe:
+            while chunk := os.read(pipe.fileno(), 65536):
+                with self._news:
+                    self._bytes += chunk
+                    self._news.notify_all()
+        with self._news:
+            self._gone.set()
+            self._news.notify_all()
+
+
+@dataclass
+class Answer:
+    """One request of the check and what came back. `agent` is its own User-Agent, by which its span is found.
+
+    `trace_id` and `parent_id` are what the request's `traceparent` header said, if it had one. `status` is 0 when the app
+    did not answer, and `problem` says why. `wanted` holds the statuses that are right; `traced` is whether a span is due."""
+
+    method: str
+    path: str
+    agent: str
+    wanted: tuple[int, ...] = ()
+    traced: bool = True
+    trace_id: str | None = None
+    parent_id: str | None = None
+    status: int = 0
+    headers: dict = field(default_factory=dict)
+    text: str = ""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Browser:
+    """A visitor with cookies. Follows no redirect, so that each request is one request, and asks no proxy."""
+
+    def __init__(self, url: str):
+        import requests as http  # 50 ms that pass while the app starts
+
+        self._http, self.url = http, url
+        self.answers: list[Answer] = []
+        self._session = http.Session()
+        self._session.trust_env = False
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        wanted: int | tuple[int, ...] = (),
+        traceparent: bool = False,
+        traced: bool = True,
+        headers: dict | None = None,
+        **how,
+    ) -> Answer:
+        """Send one request with a User-Agent of its own, and with `traceparent` a trace of its own to continue.
+
+        `wanted` is the status, or statuses, that the app must answer with; `how` goes to `requests`."""
+        wanted = (wanted,) if isinstance(wanted, int) else wanted
+        answer = Answer(method, path, f"workshop-check/{secrets.token_hex(8)}", wanted, traced)
+        sent = {"User-Agent": answer.agent, **(headers or {})}
+        if traceparent:
+            answer.trace_id, answer.parent_id = secrets.token_hex(16), secrets.token_hex(8)
+            sent["traceparent"] = f"00-{answer.trace_id}-{answer.parent_id}-01"
+        self.answers.append(answer)
+        try:
+            got = self._session.request(
+                method, self.url + path, headers=sent, allow_redirects=False, timeout=ANSWER_SECONDS, **how
+            )
+        except self._http.RequestException as error:
+            answer.problem = str(error)
+            return answer
+        answer.status, answer.headers, answer.text = got.status_code, got.headers, got.text
+        return answer
+
+    def get(self, path: str = "/", wanted: int | tuple[int, ...] = 200, **how) -> Answer:
+        """Open a page."""
+        return self.ask("GET", path, wanted, **how)
+
+    def post(self, path: str, form: dict | None = None, wanted: int | tuple[int, ...] = (302, 303), **how) -> Answer:
+        """Send a form as it is. Use `submit` to send it as a browser does, with the page's hidden fields."""
+        return self.ask("POST", path, wanted, data=form, **how)
+
+    def submit(self, path: str, form: dict | None = None, page: str = "/", **how) -> Answer:
+        """Open a page, fill in its form that goes to `path`, and send it with the hidden fields that it carries."""
+        return self.post(path, {**hidden_fields(self.get(page).text, path), **(form or {})}, **how)
+
+
+def hidden_fields(page: str, action: str) -> dict[str, str]:
+    """The hidden fields of a page's form that is sent to `action`."""
+    found: dict[str, str] = {}
+
+    class Reader(HTMLParser):
+        inside = False
+
+        def handle_starttag(self, tag: str, attributes: list) -> None:
+            values = dict(attributes)
+            if tag == "form":
+                self.inside = values.get("action") == action
+            elif tag == "input" and self.inside and values.get("type") == "hidden":
+                found[values.get("name", "")] = values.get("value", "")
+
+    Reader().feed(page)
+    return found

@@ -1,0 +1,361 @@
+"""The verbs of the lessons' tests.
+
+A test gets a `checkpoint`, serves the app by the lesson's own command line, asks it, and states what must be true of its
+telemetry. A verb that finds otherwise climbs the diagnosis ladder and raises `Broken` with the first broken rung.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from workshop import diagnosis, outputs
+from workshop.app import LISTEN_SECONDS, LISTENS, STOP_SECONDS, Answer, Browser, Process, answers, environment, free_port
+from workshop.diagnosis import ANSWERS, ARRIVAL, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, Rung
+from workshop.lessons import Block, Lesson, LessonError
+from workshop.spans import Console, Span, read_console
+from workshop.subject import APP, END, Subject
+
+OTLP_GRPC, OTLP_HTTP, QUERY = 4317, 4318, 16686
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command that ended has printed (both streams, with the learner's own ports and paths) and its exit status."""
+
+    output: str
+    exit_code: int
+
+
+class Checkpoint:
+    """One test of one lesson on one subject: the learner's `src/`, or a replay of the lesson's end or start."""
+
+    def __init__(self, lesson: Lesson, at: str, temporary: Path, used: set[int], jaeger: Callable, rewrites: dict | None = None):
+        self.lesson, self.at = lesson, at
+        self._temporary, self._used, self._jaeger, self._rewrites = temporary, used, jaeger, rewrites
+
+    @cached_property
+    def subject(self) -> Subject:
+        return Subject.of(self.lesson, self.at, self._temporary)
+
+    @property
+    def folder(self) -> Path:
+        """The copy of `src/` in which this test's commands run."""
+        return self.subject.folder
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What the commands of this test see: a clean shell, the environment active, a database of the check's own."""
+        base = environment(Path(sys.prefix))
+        return {**base, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self._temporary / 'check.db'}"}
+
+    @property
+    def jaeger(self):
+        """The Jaeger that checks use. Raises Broken, naming `workshop up`, when there is none."""
+        return self._jaeger()
+
+    def block(self, kind: str, start: str) -> Block:
+        """The lesson's block of this kind whose text begins so. The test that asks for it has thereby used it."""
+        found = [b for b in self.lesson.blocks if b.kind == kind and b.text.startswith(start)]
+        if not found:
+            raise LessonError(f"{self.lesson.name}/README.md: has no {kind} block that begins {start!r}, and a test uses it")
+        self._used.update(b.line for b in found if b.text == found[0].text)
+        return found[0]
+
+    @contextmanager
+    def serve(self, command: str = "sh run.sh", jaeger: bool = False, service: str = "todo") -> Iterator[App]:
+        """Run the lesson's serving command until the block ends, then stop it as Ctrl-C does and read what it printed.
+
+        With `jaeger`, the ports of OTLP and of Jaeger's query in the text lead to the check's Jaeger, else to nothing.
+        Raises Broken when the app does not start, listen or answer as wanted."""
+        line = self.block("command", command).text
+        app = App(self, line, service, self.jaeger if jaeger else None)
+        try:
+            app.start()
+            yield app
+        finally:
+            app.stop()
+        app.require(*ANSWERS)
+        self._compare_console(line, app.console)
+
+    def run(self, command: str, folder: Path | None = None, seconds: float = 60, **env: str) -> Result:
+        """Run the lesson's command that begins so, in the copy of `src/`, and compare the output block below it.
+
+        Raises Broken when it does not end in time."""
+        block = self.block("command", command)
+        process = Process(self.subject.swap(block.text), folder or self.folder, {**self.environment, **env})
+        try:
+            if not process.wait(seconds):
+                raise Broken(
+                    Diagnosis(
+                        "does-not-end",
+                        f"`{block.text}` still runs after {seconds:.0f} s",
+                        "a command that ends",
+                        "it waits for something",
+                        f"run it yourself and see; compare: `workshop diff {self.lesson.name}`",
+                        self.lesson.name,
+                    )
+                )
+        finally:
+            process.kill()
+        result = Result(self.subject.unswap(process.output), process.exit_code or 0)
+        self._compare_output(block, result.output)
+        return result
+
+    def broken(self, rung: str, seen: str, expected: str, why: str, do: str = "", lesson: str = "") -> Broken:
+        """A diagnosis of the test's own, for what no rung of the ladder knows."""
+        do = do or f"compare: `workshop diff {self.lesson.name}`"
+        return Broken(Diagnosis(rung, seen, expected, why, do, lesson or self.lesson.name))
+
+    def _compare_output(self, command: Block, printed: str) -> None:
+        for block in self._shown_after(lambda b: b.text == command.text, "output", lambda b: b.kind == "command"):
+            self._used.add(block.line)
+            self._hold(block, outputs.matches(block.lines, printed, whole=True), lambda b: outputs.rewrite(b, printed), printed)
+
+    def _compare_console(self, line: str, console: Console) -> None:
+        serving = lambda b: b.kind == "command" and (b.text == line or b.text.startswith("sh run"))  # noqa: E731
+        for block in self._shown_after(lambda b: b.text == line, "console", serving):
+            self._used.add(block.line)
+            held = outputs.console_matches(block, console)
+            self._hold(block, held, lambda b: outputs.rewrite_console(b, console), console.text)
+
+    def _shown_after(self, begins: Callable[[Block], bool], kind: str, ends: Callable[[Block], bool]) -> Iterator[Block]:
+        """The shown blocks that belong to a command: those between it and the next command of its sort."""
+        belongs = False
+        for block in self.lesson.blocks:
+            if block.kind == "command" and begins(block):
+                belongs = True
+            elif ends(block):
+                belongs = False
+            elif belongs and block.kind == kind:
+                yield block
+
+    def _hold(self, block: Block, held: bool, rewrite: Callable[[Block], list[str]], printed: str) -> None:
+        if held or self.at != END:
+            return
+        if self._rewrites is not None:
+            self._rewrites[block.line] = (block, rewrite(block))
+            return
+        raise block.error(
+            f"the run printed something else than this block shows; `workshop output {self.lesson.name}` writes it anew. "
+            f"Printed:\n{printed}"
+        )
+
+
+class App(Browser):
+    """The app under check. While the block of `serve` lasts it is asked; after it its telemetry is read."""
+
+    def __init__(self, checkpoint: Checkpoint, line: str, service: str, jaeger):
+        self.checkpoint, self.line, self.service, self.jaeger = checkpoint, line, service, jaeger
+        subject = checkpoint.subject
+        if jaeger:
+            subject.ports |= {OTLP_GRPC: jaeger.grpc_port, OTLP_HTTP: jaeger.http_port, QUERY: jaeger.query_port}
+        else:
+            subject.ports |= {port: free_port() for port in (OTLP_GRPC, OTLP_HTTP) if port not in subject.ports}
+        self.port = subject.ports[APP]
+        self._files = subject.files()
+        self._process: Process | None = None
+        self._listened = False
+        self._stopped = True
+        self._stored: list[Span] = []
+
+    def start(self) -> None:
+        """Start the command and wait until the app listens. Raises Broken when it does not."""
+        subject = self.checkpoint.subject
+        subject.swap_ports()
+        default = OTLP_HTTP if "http/protobuf" in self._files.get("run.sh", "") else OTLP_GRPC
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{subject.ports[default]}", **self.checkpoint.environment}
+        self._process = Process(subject.swap(self.line), subject.folder, env)
+        super().__init__(f"http://127.0.0.1:{self.port}")
+        self._process.wait_until(self._known_to_listen_or_not, LISTEN_SECONDS)
+        self._listened = self._process.exit_code is None and answers(self.port)
+        self.require(*STARTS)
+
+    def stop(self) -> None:
+        """Stop the app as Ctrl-C does, and whatever of it does not stop by force."""
+        if self._process is None:
+            return
+        try:
+            if self._listened:
+                self._process.interrupt()
+                self._stopped = self._process.wait(STOP_SECONDS)
+        finally:
+            self._process.kill()
+
+    @property
+    def output(self) -> str:
+        """What the app has printed so far, with the learner's own ports and paths."""
+        return self.checkpoint.subject.unswap(self._process.output if self._process else "")
+
+    @cached_property
+    def console(self) -> Console:
+        """What the app printed in its whole life, by signal. To be read after it has stopped."""
+        return read_console(self.output)
+
+    @property
+    def spans(self) -> list[Span]:
+        return self.console.spans
+
+    def facts(self, **more) -> Facts:
+        """All that is known about this run, for the ladder; `more` is what the asking verb knows besides."""
+        listening = tuple(int(port) for _, port in LISTENS.findall(self._process.output) if int(port) != self.port)
+        known = {
+            "lesson": self.checkpoint.lesson.name,
+            "command": self.line,
+            "files": self._files,
+            "output": self.output,
+            "exit_code": self._process.exit_code,
+            "listened": self._listened,
+            "listening_ports": listening,
+            "port_owner": _port_owner(self.output),
+            "stopped": self._stopped,
+            "answers": self.answers,
+            "spans": self.spans if self._process.exit_code is not None else [],
+            "service": self.service,
+            "shadows": () if self._listened else self.checkpoint.subject.shadows(),
+            "packages": _versions("sqlalchemy"),
+        }
+        return Facts(**{**known, **more})
+
+    def require(self, *rungs: Rung, otherwise: Diagnosis | None = None, **more) -> None:
+        """Raise Broken with the first broken rung, or with `otherwise` when all of them hold."""
+        if found := diagnosis.climb(self.facts(**more), rungs, otherwise):
+            raise Broken(found)
+
+    # Verbs: each returns what it proved, so that a test can say more about it.
+
+    def server_span(self, answer: Answer, name: str = "", route: str = "", where: str = "console") -> Span:
+        """The one SERVER span of a request: own trace when no parent was sent, the sent trace and parent when one was.
+
+        `name` and `route`, where given, must be the span's. Raises Broken."""
+        spans = self._seen(where)
+        self.require(*SPANS, spans=spans, about=answer, wants=where)
+        own = [s for s in spans if s.kind == "server" and diagnosis.user_agent(s) == answer.agent]
+        if len(own) != 1:
+            raise self._broken(
+                "server-spans", f"{answer}: {len(own)} SERVER spans in {where}", "exactly one",
+                "each request is one piece of work" + ("; two instrumentations watch it" if own else ""),
+            )
+        span = own[0]
+        if (span.parent_id, answer.trace_id or span.trace_id) != (answer.parent_id, span.trace_id):
+            raise self._broken(
+                "wrong-parent",
+                f"{answer}: trace {span.trace_id}, parent {span.parent_id or 'none'}",
+                f"trace {answer.trace_id}, parent {answer.parent_id}" if answer.trace_id else "no parent: a trace of its own",
+                "the request's `traceparent` header says which trace it belongs to" if answer.trace_id
+                else "something in the app was still open when the request came",
+            )
+        shared = [s for s in spans if s.kind == "server" and s.trace_id == span.trace_id and s.span_id != span.span_id]
+        if shared:
+            raise self._broken(
+                "shared-trace", f"{answer} and {shared[0].name} are one trace", "a trace for each request",
+                "one story per request is what makes a trace readable", "300/400/600",
+            )
+        self._named(answer, span, name, route)
+        return span
+
+    def sql_below(self, span: Span, at_least: int = 1, exactly: int | None = None, where: str = "console") -> list[Span]:
+        """The SQL statements of a request: CLIENT spans below its span that carry a statement. Raises Broken."""
+        found = [s for s in self.below(span, where) if s.kind == "client" and statement(s)]
+        wanted = f"{exactly}" if exactly is not None else f"at least {at_least}"
+        if len(found) == exactly or (exactly is None and len(found) >= at_least):
+            return found
+        shown = "\n".join(f"{statement(s)[:60]}" for s in found[:4])
+        self.require(
+            *STATEMENTS,
+            otherwise=self._diagnosis(
+                "statements", f"{span.name}: {len(found)} SQL statements\n{shown}".rstrip(), wanted,
+                "each statement that SQLAlchemy sends is a CLIENT span below the request", "300/300/400",
+            ),
+        )
+        return found
+
+    def below(self, span: Span, where: str = "console") -> list[Span]:
+        """All spans below a span, by parent."""
+        spans = self._seen(where)
+        found, wanted = [], {span.span_id}
+        while more := [s for s in spans if s.parent_id in wanted and s not in found]:
+            found += more
+            wanted = {s.span_id for s in more}
+        return found
+
+    def in_jaeger(self, answer: Answer, name: str = "", route: str = "") -> Span:
+        """The SERVER span of a request as Jaeger stored it; `below(span, where="jaeger")` then finds its children.
+
+        Raises Broken when the trace did not arrive, or arrived otherwise."""
+        made = next((s.trace_id for s in self.spans if diagnosis.user_agent(s) == answer.agent), None)
+        trace_id, problem = answer.trace_id or made, ""
+        try:
+            found = self.jaeger.trace(trace_id) if trace_id else self._by_agent(answer)
+        except OSError as error:
+            found, problem = [], f"Jaeger does not answer at {self.jaeger.query_url}: {error}"
+        if not found:
+            made_any = SPANS if self.spans else [rung for rung in SPANS if rung not in (diagnosis.no_span,)]
+            self.require(*made_any, *ARRIVAL, about=answer, stored=[], jaeger_problem=problem)
+        known = {span.span_id for span in self._stored}
+        self._stored += [span for span in found if span.span_id not in known]
+        return self.server_span(answer, name, route, where="jaeger")
+
+    def _seen(self, where: str) -> list[Span]:
+        return self.spans if where == "console" else self._stored
+
+    def _by_agent(self, answer: Answer) -> list[Span]:
+        traces = self.jaeger.traces(self.service)
+        ids = {s.trace_id for s in traces if diagnosis.user_agent(s) == answer.agent}
+        return [s for s in traces if s.trace_id in ids]
+
+    def _named(self, answer: Answer, span: Span, name: str, route: str) -> None:
+        if name and span.name != name:
+            raise self._broken(
+                "span-name", f"{answer}: its span is named {span.name!r}", repr(name),
+                "the name is the method and the route, so that many requests make one name",
+            )
+        if route and span.attributes.get("http.route") != route:
+            raise self._broken(
+                "span-route", f"{answer}: http.route is {span.attributes.get('http.route')!r}", repr(route),
+                "the route is the pattern in @route(...), not the address that was asked for",
+            )
+
+    def _broken(self, rung: str, seen: str, expected: str, why: str, lesson: str = "300/300/100") -> Broken:
+        return Broken(self._diagnosis(rung, seen, expected, why, lesson))
+
+    def _diagnosis(self, rung: str, seen: str, expected: str, why: str, lesson: str) -> Diagnosis:
+        return Diagnosis(rung, seen, expected, why, f"compare: `workshop diff {self.checkpoint.lesson.name}`", lesson)
+
+    def _known_to_listen_or_not(self) -> bool:
+        said = LISTENS.findall(self._process.output)
+        return self._process.exit_code is not None or bool(said) or answers(self.port)
+
+
+def statement(span: Span) -> str:
+    """The SQL of a database span, under its old or its stable name."""
+    return span.attributes.get("db.statement") or span.attributes.get("db.query.text") or ""
+
+
+def _versions(*names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _port_owner(output: str) -> str:
+    """Who listens on the port that the output says is in use; empty where the system does not tell."""
+    if not (match := re.search(r"Port (\d+) is in use", output)):
+        return ""
+    import psutil
+
+    try:
+        pids = [c.pid for c in psutil.net_connections("inet") if c.laddr and c.laddr.port == int(match[1]) and c.pid]
+        return f"{psutil.Process(pids[0]).name()} (process {pids[0]})" if pids else ""
+    except (psutil.Error, OSError):
+        return ""

@@ -1,0 +1,222 @@
+"""The `workshop` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from workshop import lessons
+from workshop.lessons import Lesson, LessonError
+from workshop.workspace import Workspace, WorkspaceError
+
+
+class LessonName(click.ParamType):
+    """A lesson's folder, such as 300/300/100."""
+
+    name = "lesson"
+
+    def convert(self, value, param, ctx):
+        try:
+            return value if isinstance(value, Lesson) else lessons.find(value)
+        except LessonError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx, param, incomplete):
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(x.name, help=x.title) for x in lessons.lessons() if x.name.startswith(incomplete)]
+
+
+LESSON = LessonName()
+
+
+class Commands(click.Group):
+    """Turns a user's mistake into one message without a traceback."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except (LessonError, WorkspaceError) as error:
+            raise click.ClickException(str(error)) from None
+        except KeyboardInterrupt:
+            click.echo("\nStopped.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="flask-opentelemetry-workshop", prog_name="workshop")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Build a to-do app with Flask, and prove with its own telemetry what it does.
+
+    Without a command: the map of all lessons, what you have done, and the next step.
+    """
+    if ctx.invoked_subcommand is None:
+        show_map()
+
+
+def show_map() -> None:
+    """Print chapters and lessons with minutes and marks, and the next step."""
+    progress = Workspace().progress()
+    everything = lessons.lessons()
+    done = [lesson for lesson in everything if lesson.name in progress["done"]]
+    minutes = sum(lesson.minutes for lesson in everything if lesson not in done)
+    pages = {f.relative_to(lessons.ROOT).as_posix(): lessons.title(f / "README.md") for f in lessons.chapters()}
+    for name, item in sorted([*pages.items(), *((lesson.name, lesson) for lesson in everything)]):
+        if isinstance(item, str):
+            click.echo(("\n" if "/" not in name else "") + click.style(f"  {name:<12}{item}", bold=True))
+        else:
+            mark = click.style("✓", fg="green") if item in done else click.style("→", fg="yellow") if item.name == progress["current"] else " "
+            click.echo(f"{mark} {item.name:<12}{item.title:<50.50}{item.minutes:>4} min")
+    click.echo(f"\n{len(done)} of {len(everything)} lessons done, about {minutes / 60:.1f} hours to go.")
+    click.echo(_next_step(everything, progress))
+
+
+def _next_step(everything: list[Lesson], progress: dict) -> str:
+    left = [lesson for lesson in everything if lesson.name not in progress["done"]]
+    if not left:
+        return "Every lesson is done."
+    current = next((lesson for lesson in left if lesson.name == progress["current"]), None)
+    if current:
+        return f"You are in {current.name} {current.title}: read {current.name}/README.md, then `workshop check`."
+    return f"Next: `workshop start {left[0].name}`, then read {left[0].name}/README.md."
+
+
+@main.command()
+@click.argument("lesson", type=LESSON)
+def start(lesson: Lesson) -> None:
+    """Make src/ what it is when LESSON begins.
+
+    What you had is copied to .saved/ first; `workshop undo` brings it back.
+    Your database in src/instance/ stays as it is.
+
+    Example: workshop start 300/300/100
+    """
+    kept = Workspace().start(lesson)
+    click.echo(f"src/ is what it is when {lesson.name} begins: {lesson.title}.")
+    _say_kept(kept)
+    click.echo(f"Now read {lesson.name}/README.md.")
+
+
+@main.command()
+@click.argument("lesson", type=LESSON, required=False)
+def solve(lesson: Lesson | None) -> None:
+    """Make src/ what it is when LESSON ends.
+
+    Without LESSON: the one that you started last. What you had is kept, as with `start`.
+
+    Example: workshop solve 300/300/100
+    """
+    lesson = lesson or _current()
+    kept = Workspace().solve(lesson)
+    click.echo(f"src/ is what it is when {lesson.name} ends: {lesson.title}.")
+    _say_kept(kept)
+    click.echo(f"See what changed: `git diff src`. Check it: `workshop check {lesson.name}`.")
+
+
+@main.command()
+def undo() -> None:
+    """Take the last `start`, `solve` or `undo` back.
+
+    Example: workshop undo
+    """
+    back, kept = Workspace().undo()
+    root = lessons.ROOT
+    click.echo(f"src/ is again what {back.relative_to(root)}/ kept. What was there is in {kept.relative_to(root)}/; undo again to swap.")
+
+
+def _say_kept(kept: Path | None) -> None:
+    if kept:
+        click.echo(f"What you had is in {kept.relative_to(lessons.ROOT)}/; `workshop undo` brings it back.")
+    else:
+        click.echo("It already was; nothing had to change.")
+
+
+def _current() -> Lesson:
+    name = Workspace().progress()["current"]
+    if not name:
+        raise click.UsageError("which lesson? Name one, such as 300/300/100, or begin one with `workshop start`.")
+    return lessons.find(name)
+
+
+@main.command()
+@click.argument("lesson", type=LESSON, required=False)
+def diff(lesson: Lesson | None) -> None:
+    """Show what is still between your src/ and the end of LESSON.
+
+    A line with - is only yours, a line with + is only the lesson's. Authors can paste it as ```diff blocks.
+
+    Example: workshop diff 300/300/100
+    """
+    from workshop.difference import between
+
+    lesson = lesson or _current()
+    text = between(Workspace().differences(lessons.replay(lesson)))
+    click.echo(text or f"Nothing: your src/ is what it is when {lesson.name} ends.")
+
+
+@main.command()
+@click.argument("lesson", type=LESSON, required=False)
+@click.option("--at", type=click.Choice(["mine", "end", "start"]), default="mine", help="Whose code: yours, or the lesson's.")
+@click.pass_context
+def check(ctx: click.Context, lesson: Lesson | None, at: str) -> None:
+    """Check your src/ against LESSON, with a diagnosis when something is missing.
+
+    Your files, your database and your running app are not touched: the check runs a copy on ports of its own.
+    Without LESSON: the one that you started last. `pytest 300/300/100` does the same.
+
+    Example: workshop check 300/300/100
+    """
+    from workshop.reporter import run
+
+    lesson = lesson or _current()
+    code = run(lesson, at)
+    if code == 0 and at == "mine":
+        click.echo(_next_step(lessons.lessons(), Workspace().progress()))
+    ctx.exit(code)
+
+
+@main.command()
+@click.argument("lesson", type=LESSON)
+@click.pass_context
+def output(ctx: click.Context, lesson: Lesson) -> None:
+    """For authors: write the output blocks of LESSON anew from a real run.
+
+    Runs the lesson's checks at its end. What is elided with … stays elided, and what changes from run to run becomes ….
+
+    Example: workshop output 300/300/100
+    """
+    from workshop.reporter import write_output
+
+    ctx.exit(write_output(lesson))
+
+
+@main.command()
+@click.argument("program", default="jaeger")
+def up(program: str) -> None:
+    """Start Jaeger, by the first road that works here.
+
+    The roads: JAEGER_URL, one that already answers, Docker, the official archive, a build by Go.
+
+    Example: workshop up
+    """
+    from workshop import jaeger
+
+    jaeger.up(click.echo)
+
+
+@main.command()
+def down() -> None:
+    """Stop what `workshop up` started, and nothing else.
+
+    Example: workshop down
+    """
+    from workshop import jaeger
+
+    jaeger.down(click.echo)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

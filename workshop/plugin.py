@@ -1,0 +1,169 @@
+"""The pytest side of the workshop: whose code is checked (`--at`), the `checkpoint` fixture, and what counts as proved.
+
+- `--at mine` (default): the learner's `src/`. A red check is a diagnosis, without a traceback.
+- `--at end`: a fresh replay of each lesson. A command or output block of the lesson that no test used is an error.
+- `--at start`: the replay before it. Every test must be red, with the diagnosis that its `before` mark names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workshop import lessons
+from workshop.app import inherited
+from workshop.diagnosis import Broken
+from workshop.lessons import Lesson, LessonError
+from workshop.subject import END, MINE, START
+from workshop.workspace import Workspace
+
+# Run as they stand by the test that follows all lessons in a clone of the repository.
+FOLLOWED = ("workshop check ", "workshop start ", "workshop solve ", "workshop diff ", "workshop undo")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("workshop")
+    group.addoption("--at", choices=(MINE, END, START), default=MINE, help="whose code the lessons' tests check (default: mine)")
+    group.addoption(
+        "--write-output", action="store_true", help="write what the runs printed into the lessons' output blocks (--at end)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "before(rung): the diagnosis that this test gives before its lesson (--at start)")
+    config.stash[KEY] = Session(config.getoption("--at"), config.getoption("--write-output"))
+
+
+class Session:
+    """What the tests of one run share: the Jaeger of the checks, which blocks were used, how the lessons fared."""
+
+    def __init__(self, at: str, write_output: bool):
+        self.at = at
+        self.rewrites: dict[str, dict] | None = {} if write_output and at == END else None
+        self.used: dict[str, set[int]] = {}
+        self.collected: dict[str, list[pytest.Item]] = {}
+        self.passed: dict[str, int] = {}
+        self.problems: list[str] = []
+        self._jaeger = None
+
+    def jaeger(self):
+        """The Jaeger of the checks, started at first use. Raises Broken when there is no quick way to one."""
+        from workshop.jaeger import for_checks
+
+        if self._jaeger is None:
+            self._jaeger = for_checks()
+        return self._jaeger
+
+    def green(self) -> list[Lesson]:
+        """The lessons whose every test was run and passed."""
+        found = []
+        for name, items in self.collected.items():
+            lesson = lessons.find(name)
+            whole = {item.path for item in items} == set(lesson.tests)
+            if whole and self.passed.get(name, 0) == len(items):
+                found.append(lesson)
+        return found
+
+    def unused(self, lesson: Lesson) -> list[str]:
+        """The lesson's commands and shown outputs that no test of it used, each as an error with its line."""
+        used = self.used.get(lesson.name, set())
+        left = [b for b in lesson.blocks if b.kind in ("command", "output", "console", "query") and b.line not in used]
+        return [
+            str(block.error(f"no test uses this {block.kind} block; use it in {lesson.name}/test_*.py, or take it out"))
+            for block in left
+            if not block.text.startswith(FOLLOWED)
+        ]
+
+    def close(self) -> None:
+        if self._jaeger is not None:
+            self._jaeger.stop()
+
+
+KEY = pytest.StashKey[Session]()
+
+
+def lesson_of(path: Path) -> Lesson | None:
+    """The lesson in whose folder a test lies, None for any other test."""
+    try:
+        name = path.parent.relative_to(lessons.ROOT).as_posix()
+        return lessons.find(name) if lessons.NUMBER.match(name) else None
+    except (ValueError, LessonError):
+        return None
+
+
+@pytest.fixture
+def checkpoint(request: pytest.FixtureRequest, tmp_path: Path):
+    """The lesson of this test on the subject of this run; see `workshop.checks.Checkpoint`."""
+    from workshop.checks import Checkpoint
+
+    session = request.config.stash[KEY]
+    lesson = lesson_of(request.path)
+    if lesson is None:
+        raise LessonError(f"{request.path}: the checkpoint fixture is for tests in a lesson's folder")
+    rewrites = session.rewrites.setdefault(lesson.name, {}) if session.rewrites is not None else None
+    return Checkpoint(lesson, session.at, tmp_path, session.used.setdefault(lesson.name, set()), session.jaeger, rewrites)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    collected = session.config.stash[KEY].collected
+    for item in session.items:
+        lesson = lesson_of(item.path)
+        if lesson is None:
+            continue
+        collected.setdefault(lesson.name, []).append(item)
+        if item.get_closest_marker("before") is None:
+            raise pytest.UsageError(
+                f"{item.nodeid}: names no diagnosis for the state before its lesson; mark it with @pytest.mark.before('...')"
+            )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function):
+    session, lesson = pyfuncitem.config.stash[KEY], lesson_of(pyfuncitem.path)
+    if lesson is None:
+        return (yield)
+    expected = pyfuncitem.get_closest_marker("before").args[0]
+    try:
+        result = yield
+    except Broken as broken:
+        if session.at != START:
+            pytest.fail(f"{broken.diagnosis.rung}\n{broken}", pytrace=False)
+        if broken.diagnosis.rung != expected:
+            found = f"{broken.diagnosis.rung}\n{broken}"
+            pytest.fail(f"Before its lesson this check must be red with {expected}; it is red with {found}", pytrace=False)
+        result = True
+    except LessonError as error:
+        pytest.fail(str(error), pytrace=False)
+    else:
+        if session.at == START:
+            pytest.fail(f"This check is green before its lesson; it must be red with {expected}.", pytrace=False)
+    session.passed[lesson.name] = session.passed.get(lesson.name, 0) + 1
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    state = session.config.stash[KEY]
+    state.close()
+    if state.rewrites:
+        from workshop import outputs
+
+        outputs.write(state.rewrites)
+    for lesson in state.green():
+        if state.at == MINE:
+            Workspace().mark_done(lesson)
+        elif state.at == END and session.config.getoption("keyword") == "":
+            state.problems += state.unused(lesson)
+    if state.problems:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    state = config.stash[KEY]
+    for problem in state.problems:
+        terminalreporter.write_line(problem, red=True)
+    if state.at == MINE and state.collected and (names := inherited()):
+        terminalreporter.write_line(
+            f"Your shell exports {', '.join(names)}: the check leaves that out, your own `sh run.sh` does not. `workshop doctor`"
+        )

@@ -1,0 +1,44 @@
+"""A check for people: one line a proof, and a diagnosis that fits a screen."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from workshop.lessons import Lesson
+
+
+class Reporter:
+    """Prints each proof as it is made, in place of pytest's own terminal output."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and not report.failed:
+            return
+        claim = report.nodeid.split("::")[-1].removeprefix("test_").replace("_", " ")
+        if report.passed:
+            click.echo(f"{click.style('✓', fg='green')} {claim}")
+            return
+        self.failed += 1
+        click.echo(f"{click.style('✗', fg='red')} {claim}")
+        click.echo(f"\n{report.longreprtext if isinstance(report.longrepr, str) else report.longrepr}\n")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed += 1
+            click.echo(f"{click.style('✗', fg='red')} {report.nodeid}\n{report.longrepr}")
+
+
+def run(lesson: Lesson, at: str, *more: str) -> int:
+    """Run the checks of one lesson; returns pytest's exit status."""
+    click.echo(f"{lesson.name} {lesson.title}" + ("" if at == "mine" else f", at its {at}"))
+    reporter = Reporter()
+    options = ["--rootdir", str(lesson.root), "-p", "no:terminal", "-p", "no:cacheprovider", "--at", at, *more]
+    return int(pytest.main([*options, str(lesson.folder)], plugins=[reporter]))
+
+
+def write_output(lesson: Lesson) -> int:
+    """Write the lesson's output blocks from a run of its checks at its end."""
+    return run(lesson, "end", "--write-output")
