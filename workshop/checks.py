@@ -19,8 +19,10 @@ from workshop import diagnosis, outputs
 from workshop.app import LISTEN_SECONDS, LISTENS, STOP_SECONDS, Answer, Browser, Process, answers, environment, free_port
 from workshop.diagnosis import ANSWERS, ARRIVAL, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, Rung
 from workshop.lessons import Block, Lesson, LessonError
+from workshop.wrong_turns import Turn
 from workshop.spans import Console, Span, read_console
 from workshop.subject import APP, END, Subject
+
 
 OTLP_GRPC, OTLP_HTTP, QUERY = 4317, 4318, 16686
 
@@ -36,13 +38,23 @@ class Result:
 class Checkpoint:
     """One test of one lesson on one subject: the learner's `src/`, or a replay of the lesson's end or start."""
 
-    def __init__(self, lesson: Lesson, at: str, temporary: Path, used: set[int], jaeger: Callable, rewrites: dict | None = None):
-        self.lesson, self.at = lesson, at
-        self._temporary, self._used, self._jaeger, self._rewrites = temporary, used, jaeger, rewrites
+    def __init__(
+        self,
+        lesson: Lesson,
+        at: str,
+        temporary: Path,
+        jaeger: Callable,
+        used: set[int] | None = None,
+        rewrites: dict | None = None,
+        turn: Turn | None = None,
+    ):
+        self.lesson, self.at, self.turn = lesson, at, turn
+        self._temporary, self._jaeger, self._rewrites = temporary, jaeger, rewrites
+        self._used = set() if used is None else used
 
     @cached_property
     def subject(self) -> Subject:
-        return Subject.of(self.lesson, self.at, self._temporary)
+        return Subject.of(self.lesson, self.at, self._temporary, self.turn.blocks if self.turn else ())
 
     @property
     def folder(self) -> Path:
@@ -69,20 +81,29 @@ class Checkpoint:
         return found[0]
 
     @contextmanager
-    def serve(self, command: str = "sh run.sh", jaeger: bool = False, service: str = "todo") -> Iterator[App]:
+    def serve(
+        self,
+        command: str = "sh run.sh",
+        shown: bool = False,
+        jaeger: bool = False,
+        closed: int = 0,
+        service: str = "todo",
+    ) -> Iterator[App]:
         """Run the lesson's serving command until the block ends, then stop it as Ctrl-C does and read what it printed.
 
-        With `jaeger`, the ports of OTLP and of Jaeger's query in the text lead to the check's Jaeger, else to nothing.
+        `shown` says that this is the run whose console the lesson shows. With `jaeger`, the ports of OTLP and of Jaeger's
+        query in the text lead to the check's Jaeger, else to nothing; the port `closed` leads to nothing in any case.
         Raises Broken when the app does not start, listen or answer as wanted."""
         line = self.block("command", command).text
-        app = App(self, line, service, self.jaeger if jaeger else None)
+        app = App(self, line, service, self.jaeger if jaeger else None, closed)
         try:
             app.start()
             yield app
         finally:
             app.stop()
         app.require(*ANSWERS)
-        self._compare_console(line, app.console)
+        if shown:
+            self._compare_console(line, app.console)
 
     def run(self, command: str, folder: Path | None = None, seconds: float = 60, **env: str) -> Result:
         """Run the lesson's command that begins so, in the copy of `src/`, and compare the output block below it.
@@ -108,10 +129,11 @@ class Checkpoint:
         self._compare_output(block, result.output)
         return result
 
-    def broken(self, rung: str, seen: str, expected: str, why: str, do: str = "", lesson: str = "") -> Broken:
-        """A diagnosis of the test's own, for what no rung of the ladder knows."""
-        do = do or f"compare: `workshop diff {self.lesson.name}`"
-        return Broken(Diagnosis(rung, seen, expected, why, do, lesson or self.lesson.name))
+    def must(self, held: object, rung: str, seen: str, expected: str, why: str, do: str = "", lesson: str = "") -> None:
+        """What only this lesson asks for and no rung of the ladder knows. Raises Broken with this diagnosis unless `held`."""
+        if not held:
+            do = do or f"compare: `workshop diff {self.lesson.name}`"
+            raise Broken(Diagnosis(rung, seen, expected, why, do, lesson or self.lesson.name))
 
     def _compare_output(self, command: Block, printed: str) -> None:
         for block in self._shown_after(lambda b: b.text == command.text, "output", lambda b: b.kind == "command"):
@@ -137,27 +159,29 @@ class Checkpoint:
                 yield block
 
     def _hold(self, block: Block, held: bool, rewrite: Callable[[Block], list[str]], printed: str) -> None:
-        if held or self.at != END:
+        if self.at != END or self.turn or (held and any(line.strip() != outputs.ANY for line in block.lines)):
             return
         if self._rewrites is not None:
             self._rewrites[block.line] = (block, rewrite(block))
             return
         raise block.error(
             f"the run printed something else than this block shows; `workshop output {self.lesson.name}` writes it anew. "
-            f"Printed:\n{printed}"
+            f"Printed:\n" + "\n".join(rewrite(block)[:60])
         )
 
 
 class App(Browser):
     """The app under check. While the block of `serve` lasts it is asked; after it its telemetry is read."""
 
-    def __init__(self, checkpoint: Checkpoint, line: str, service: str, jaeger):
+    def __init__(self, checkpoint: Checkpoint, line: str, service: str, jaeger, closed: int):
         self.checkpoint, self.line, self.service, self.jaeger = checkpoint, line, service, jaeger
         subject = checkpoint.subject
         if jaeger:
             subject.ports |= {OTLP_GRPC: jaeger.grpc_port, OTLP_HTTP: jaeger.http_port, QUERY: jaeger.query_port}
         else:
             subject.ports |= {port: free_port() for port in (OTLP_GRPC, OTLP_HTTP) if port not in subject.ports}
+        if closed:
+            subject.ports[closed] = free_port()
         self.port = subject.ports[APP]
         self._files = subject.files()
         self._process: Process | None = None
@@ -284,6 +308,29 @@ class App(Browser):
             found += more
             wanted = {s.span_id for s in more}
         return found
+
+    def attribute(self, span: Span, name: str, value: object) -> None:
+        """A span's attribute, or one of its resource, has this value. Raises Broken."""
+        found = span.attributes.get(name, span.resource.get(name))
+        if found != value:
+            raise self._broken(
+                "attribute", f"{span.name}: {name} is {found!r}" if found is not None else f"{span.name}: has no {name}",
+                repr(value), "the lesson's setting or code gives it this value", self.checkpoint.lesson.name,
+            )
+
+    def metric(self, name: str) -> dict:
+        """The last state of a metric on the console, as the SDK printed it: `{"name", "unit", "data": ...}`. Raises Broken."""
+        found = [metric for metric in self.console.metrics if metric["name"] == name]
+        if not found:
+            others = ", ".join(sorted({metric["name"] for metric in self.console.metrics})) or "none at all"
+            self.require(
+                diagnosis.misspelt_setting, diagnosis.wrong_exporter, diagnosis.not_under_agent,
+                otherwise=self._diagnosis(
+                    "no-metric", f"the metrics on the console: {others}", name,
+                    "metrics go where OTEL_METRICS_EXPORTER says; they leave every minute, and when the app stops", "300/300/100",
+                ),
+            )
+        return found[-1]
 
     def in_jaeger(self, answer: Answer, name: str = "", route: str = "") -> Span:
         """The SERVER span of a request as Jaeger stored it; `below(span, where="jaeger")` then finds its children.

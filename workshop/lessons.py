@@ -139,7 +139,7 @@ def replay(until: Lesson, end: bool = True) -> dict[str, bytes]:
             break
         for block in lesson.blocks:
             if block.title.startswith("src/"):
-                _apply(block, state)
+                apply(block, state)
                 typed.add(block.title[4:])
         if last:
             break
@@ -218,7 +218,10 @@ def _quote_of_repository(block: Block, root: Path) -> None:
         raise block.error(f"{block.title} does not hold these lines word for word; copy them anew from the file")
 
 
-def _apply(block: Block, state: dict[str, bytes]) -> None:
+def apply(block: Block, state: dict[str, bytes]) -> None:
+    """Create, change or quote the block's file in `state`.
+
+    Raises LessonError where the block does not fit."""
     path = block.title[4:]
     if block.kind == "create" and path not in state:
         state[path] = (block.text + "\n").encode()

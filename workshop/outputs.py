@@ -17,19 +17,25 @@ from workshop.spans import Console
 ANY = "…"
 # What changes from run to run: ids, moments, durations, sizes of a clock.
 VOLATILE = re.compile(
-    r"0x[0-9a-f]{16,32}|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,32}\b"
+    r"workshop-check/[0-9a-f]{16}|0x[0-9a-f]{16,32}|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,32}\b|\b\d{16,40}\b"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?Z?|\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
-    r"|(?<=Werkzeug/)\S+|(?<=Python/)\S+|\d+\.\d+(?= ?m?s\b)"
+    r"|(?<=Werkzeug/)\S+|(?<=Python/)\S+|\d+\.\d+(?= ?m?s\b)|(?<=peer\.port\": )\d+"
 )
 
 
 def matches(shown: Iterable[str], printed: str, whole: bool) -> bool:
-    """Whether the shown lines stand in what was printed, as all of it (`whole`) or as consecutive lines of it."""
-    pattern = "".join(r"(?:.*\n)*?" if line.strip() == ANY else _line(line) + r"\n" for line in shown)
-    text = "\n".join(line.rstrip() for line in printed.splitlines()) + "\n"
-    if whole:
-        return re.fullmatch(pattern, text.lstrip("\n").rstrip() + "\n") is not None
-    return re.search(r"(?m)^" + pattern, text) is not None
+    """Whether the shown lines stand in what was printed, as all of it (`whole`) or as consecutive lines of it.
+
+    A part of what was printed may stand further right there than it is shown, all of it by the same number of spaces."""
+    indent, pattern = "" if whole else "(?P<indent> *)", ""
+    for line in shown:
+        if line.strip() == ANY:
+            pattern += r"(?:.*\n)*?"
+            continue
+        pattern += indent + ".+".join(re.escape(part) for part in line.rstrip().split(ANY)) + r"\n"
+        indent = indent.replace("(?P<indent> *)", "(?P=indent)")
+    text = "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n") + "\n"
+    return bool(re.fullmatch(pattern, text) if whole else re.search("(?m)^" + pattern, text))
 
 
 def console_matches(block: Block, console: Console) -> bool:
@@ -40,15 +46,18 @@ def console_matches(block: Block, console: Console) -> bool:
 
 
 def rewrite(block: Block, printed: str) -> list[str]:
-    """The block's lines made anew from what a run printed: what is elided stays so, and what changes from run to run is `…`."""
+    """The block's lines made anew from what a run printed: what is elided stays so, and what changes from run to run is `…`.
+
+    A block of one line is a wish: it becomes all that was printed."""
     fresh = [VOLATILE.sub(ANY, line.rstrip()) for line in printed.strip("\n").splitlines()]
-    if all(line.strip() in ("", ANY) for line in block.lines):
+    wanted = [line for line in block.lines if line.strip() not in ("", ANY)]
+    if len(wanted) < 2:
         return fresh
-    wanted = [line for line in block.lines if line.strip() != ANY]
-    keep = set()
+    keep, after = set(), 0
     for line in wanted:
-        near = difflib.get_close_matches(line, fresh, 1, 0.5)
-        keep |= {fresh.index(near[0])} if near else set()
+        if near := difflib.get_close_matches(line, fresh[after:], 1, 0.5):
+            after = fresh.index(near[0], after) + 1
+            keep.add(after - 1)
     lines = []
     for kept, group in groupby(range(len(fresh)), key=lambda at: at in keep):
         lines += [fresh[at] for at in group] if kept else [ANY]
@@ -58,8 +67,8 @@ def rewrite(block: Block, printed: str) -> list[str]:
 def rewrite_console(block: Block, console: Console) -> list[str]:
     """As `rewrite`; a `json` block is made from the object that is most like it."""
     if block.language == "json" and console.objects:
-        words = set(block.lines)
-        best = max(console.objects, key=lambda pair: len(words & set(pair[0].splitlines())))
+        wanted = [line.strip() for line in block.lines if line.strip() != ANY]
+        best = max(console.objects, key=lambda pair: sum(line in pair[0] for line in wanted))
         return rewrite(block, best[0])
     return rewrite(block, console.text)
 
@@ -72,7 +81,3 @@ def write(rewrites: dict[str, dict[int, tuple[Block, list[str]]]]) -> None:
             lines = path.read_text(encoding="utf-8").splitlines()
             lines[line : line + len(block.lines)] = fresh
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _line(line: str) -> str:
-    return ".+".join(re.escape(part) for part in line.rstrip().split(ANY))

@@ -7,11 +7,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from workshop import lessons
+from workshop import lessons, wrong_turns
 from workshop.app import inherited
 from workshop.diagnosis import Broken
 from workshop.lessons import Lesson, LessonError
@@ -102,14 +106,64 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path):
     if lesson is None:
         raise LessonError(f"{request.path}: the checkpoint fixture is for tests in a lesson's folder")
     rewrites = session.rewrites.setdefault(lesson.name, {}) if session.rewrites is not None else None
-    return Checkpoint(lesson, session.at, tmp_path, session.used.setdefault(lesson.name, set()), session.jaeger, rewrites)
+    return Checkpoint(lesson, session.at, tmp_path, session.jaeger, session.used.setdefault(lesson.name, set()), rewrites)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.name == wrong_turns.FILE and parent.config.stash[KEY].at == END:
+        return WrongTurns.from_parent(parent, path=file_path)
+    return None
+
+
+class WrongTurns(pytest.File):
+    """A lesson's `wrong-turns.md`: one test for each of its sections."""
+
+    def collect(self):
+        for turn in wrong_turns.of(lesson_of(self.path)):
+            yield WrongTurn.from_parent(self, name=f"{turn.rung}: {turn.what}", turn=turn)
+
+
+class WrongTurn(pytest.Item):
+    """The lesson's checks on one wrong turn: the first that is red must be red with the turn's own diagnosis."""
+
+    def __init__(self, *, turn: wrong_turns.Turn, **more):
+        super().__init__(**more)
+        self.turn = turn
+
+    def runtest(self) -> None:
+        from workshop.checks import Checkpoint
+
+        lesson, session = lesson_of(self.path), self.config.stash[KEY]
+        for number, check in enumerate(_checks(lesson)):
+            folder = Path(tempfile.mkdtemp(prefix="workshop-"))
+            try:
+                check(Checkpoint(lesson, END, folder / str(number), session.jaeger, turn=self.turn))
+            except Broken as broken:
+                if broken.diagnosis.rung != self.turn.rung:
+                    pytest.fail(f"must be red with {self.turn.rung}; is red with {broken.diagnosis.rung}\n{broken}", pytrace=False)
+                return
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        pytest.fail(f"every check of {lesson.name} is green on this wrong turn", pytrace=False)
+
+    def reportinfo(self) -> tuple:
+        return self.path, None, self.name
+
+
+def _checks(lesson: Lesson) -> Iterator[Callable]:
+    """The check functions of a lesson, in the order in which they stand in its tests."""
+    for path in lesson.tests:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield from (check for name, check in vars(module).items() if name.startswith("test_") and callable(check))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     collected = session.config.stash[KEY].collected
     for item in session.items:
         lesson = lesson_of(item.path)
-        if lesson is None:
+        if lesson is None or isinstance(item, WrongTurn):
             continue
         collected.setdefault(lesson.name, []).append(item)
         if item.get_closest_marker("before") is None:

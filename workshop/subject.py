@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from workshop import lessons, workspace
 from workshop.app import free_port
 from workshop.diagnosis import Broken, Diagnosis
-from workshop.lessons import Lesson
+from workshop.lessons import Block, Lesson
 
 MINE, END, START = "mine", "end", "start"
 APP = 5001
@@ -26,15 +27,18 @@ class Subject:
     ports: dict[int, int] = field(default_factory=lambda: {APP: free_port()})
 
     @classmethod
-    def of(cls, lesson: Lesson, at: str, temporary: Path) -> Subject:
-        """The learner's `src/` (`mine`), or what a replay makes of it at the lesson's `end` or `start`.
+    def of(cls, lesson: Lesson, at: str, temporary: Path, more: Iterable[Block] = ()) -> Subject:
+        """The learner's `src/` (`mine`), or what a replay makes of it at the lesson's `end` or `start`, and `more` blocks after.
 
         Raises Broken when the learner's `src/` cannot be read."""
         folder = temporary / "src"
         if at == MINE:
             _copy(lesson.root / "src", folder)
         else:
-            for name, data in lessons.replay(lesson, end=at == END).items():
+            state = lessons.replay(lesson, end=at == END)
+            for block in more:
+                lessons.apply(block, state)
+            for name, data in state.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(data)
         folder.mkdir(exist_ok=True)
@@ -61,7 +65,8 @@ class Subject:
 
     def unswap(self, text: str) -> str:
         """Ports and paths as the learner knows them."""
-        text = text.replace(f"{self.folder.resolve()}/", "src/").replace(f"{self.folder}/", "src/")
+        database = str(self.folder.with_name("check.db"))
+        text = text.replace(database, "/…/src/instance/todo.db").replace(f"{self.folder}/", "src/")
         return _swapped(text, {here: theirs for theirs, here in self.ports.items()})
 
     def shadows(self) -> tuple[str, ...]:
