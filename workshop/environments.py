@@ -58,12 +58,14 @@ def run(
     cwd: Path | None = None,
     on_line: Progress = lambda line: None,
     on_tick: Callable[[], None] = lambda: None,
+    seconds: float = float("inf"),
 ) -> str:
     """Run a tool in a process group of its own and return what it printed; no process is left behind at any end.
 
     `on_line` gets each line of its error output, `on_tick` is called with each of them and at least once a second.
-    Raises CommandFailed."""
+    Raises CommandFailed, also when it takes longer than `seconds`."""
     said: list[str] = []
+    deadline = time.monotonic() + seconds
     with tempfile.TemporaryFile() as answer:
         try:
             process = subprocess.Popen(
@@ -78,7 +80,7 @@ def run(
         except OSError as error:
             raise CommandFailed(f"{command[0]}: {error.strerror}") from None
         try:
-            for line in _lines(process.stderr, on_tick):
+            for line in _lines(process.stderr, on_tick, deadline):
                 said.append(line)
                 on_line(line)
             process.wait()
@@ -97,11 +99,14 @@ def run(
     return printed
 
 
-def _lines(pipe, on_tick: Callable[[], None]) -> Iterator[str]:
+def _lines(pipe, on_tick: Callable[[], None], deadline: float) -> Iterator[str]:
     unfinished = b""
     while True:
         on_tick()
-        if not select.select([pipe], [], [], 1)[0]:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise CommandFailed("it took too long and was ended")
+        if not select.select([pipe], [], [], min(left, 1))[0]:
             continue
         chunk = os.read(pipe.fileno(), 65536)
         if not chunk:

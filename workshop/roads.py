@@ -87,9 +87,11 @@ def at_hand(program: Program) -> Path | None:
     return None
 
 
-def obtain(program: Program, progress: Progress = print) -> Path:
-    """Bring the program's binary by the first road that works. `progress` gets one line at a time. Raises NoRoad."""
-    closed = {}
+def obtain(program: Program, progress: Progress = print, tried: dict[str, str] | None = None) -> Path:
+    """Bring the program's binary by the first road that works. `progress` gets one line at a time.
+
+    Raises NoRoad; `tried` holds roads that were closed before, and why, for its message."""
+    closed = dict(tried or {})
     for name, road in NEAR.items():
         try:
             return road(program)
@@ -131,7 +133,7 @@ def _in_cache(program: Program) -> Path:
 
 def _has_version(binary: Path, program: Program) -> bool:
     try:
-        said = run([binary, *program.ask_version])
+        said = run([binary, *program.ask_version], seconds=PATIENCE)
     except CommandFailed:
         return False
     return re.search(rf"(?<![\d.]){re.escape(program.version)}(?![\d.])", said.replace("v", " ")) is not None
