@@ -212,6 +212,11 @@ class App(Browser):
         finally:
             self._process.kill()
 
+    def wait(self) -> None:
+        """Serve until the app ends by itself or the user presses Ctrl-C."""
+        while not self._process.wait(1):
+            pass
+
     @property
     def output(self) -> str:
         """What the app has printed so far, with the learner's own ports and paths."""
@@ -336,26 +341,28 @@ class App(Browser):
         """The SERVER span of a request as Jaeger stored it; `below(span, where="jaeger")` then finds its children.
 
         Raises Broken when the trace did not arrive, or arrived otherwise."""
-        made = next((s.trace_id for s in self.spans if diagnosis.user_agent(s) == answer.agent), None)
-        trace_id, problem = answer.trace_id or made, ""
+        problem = ""
         try:
-            found = self.jaeger.trace(trace_id) if trace_id else self._by_agent(answer)
+            found = self.find(answer)
         except OSError as error:
             found, problem = [], f"Jaeger does not answer at {self.jaeger.query_url}: {error}"
         if not found:
-            made_any = SPANS if self.spans else [rung for rung in SPANS if rung not in (diagnosis.no_span,)]
-            self.require(*made_any, *ARRIVAL, about=answer, stored=[], jaeger_problem=problem)
+            rungs = SPANS if self.spans else [rung for rung in SPANS if rung is not diagnosis.no_span]
+            self.require(*rungs, *ARRIVAL, about=answer, stored=[], jaeger_problem=problem)
         known = {span.span_id for span in self._stored}
         self._stored += [span for span in found if span.span_id not in known]
         return self.server_span(answer, name, route, where="jaeger")
 
+    def find(self, answer: Answer) -> list[Span]:
+        """The trace of a request in Jaeger, found by the trace that it was sent with or by its User-Agent; empty if not there."""
+        if answer.trace_id:
+            return self.jaeger.trace(answer.trace_id)
+        spans = self.jaeger.traces(self.service)
+        ids = {span.trace_id for span in spans if diagnosis.user_agent(span) == answer.agent}
+        return [span for span in spans if span.trace_id in ids]
+
     def _seen(self, where: str) -> list[Span]:
         return self.spans if where == "console" else self._stored
-
-    def _by_agent(self, answer: Answer) -> list[Span]:
-        traces = self.jaeger.traces(self.service)
-        ids = {s.trace_id for s in traces if diagnosis.user_agent(s) == answer.agent}
-        return [s for s in traces if s.trace_id in ids]
 
     def _named(self, answer: Answer, span: Span, name: str, route: str) -> None:
         if name and span.name != name:
@@ -397,12 +404,7 @@ def _versions(*names: str) -> dict[str, str]:
 
 def _port_owner(output: str) -> str:
     """Who listens on the port that the output says is in use; empty where the system does not tell."""
-    if not (match := re.search(r"Port (\d+) is in use", output)):
-        return ""
-    import psutil
+    from workshop.jaeger import port_owner
 
-    try:
-        pids = [c.pid for c in psutil.net_connections("inet") if c.laddr and c.laddr.port == int(match[1]) and c.pid]
-        return f"{psutil.Process(pids[0]).name()} (process {pids[0]})" if pids else ""
-    except (psutil.Error, OSError):
-        return ""
+    match = re.search(r"Port (\d+) is in use", output)
+    return port_owner(int(match[1])) if match else ""

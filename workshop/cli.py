@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from workshop import lessons
+from workshop.errors import UserError
 from workshop.lessons import Lesson, LessonError
-from workshop.workspace import Workspace, WorkspaceError
+from workshop.workspace import Workspace
 
 
 class LessonName(click.ParamType):
@@ -38,7 +39,7 @@ class Commands(click.Group):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except (LessonError, WorkspaceError) as error:
+        except UserError as error:
             raise click.ClickException(str(error)) from None
         except KeyboardInterrupt:
             click.echo("\nStopped.", err=True)
@@ -194,11 +195,10 @@ def output(ctx: click.Context, lesson: Lesson) -> None:
 
 
 @main.command()
-@click.argument("program", default="jaeger")
-def up(program: str) -> None:
+def up() -> None:
     """Start Jaeger, by the first road that works here.
 
-    The roads: JAEGER_URL, one that already answers, Docker, the official archive, a build by Go.
+    The roads: JAEGER_URL, one that already answers, Docker, one that is on this machine, the official archive, a build by Go.
 
     Example: workshop up
     """
@@ -216,6 +216,58 @@ def down() -> None:
     from workshop import jaeger
 
     jaeger.down(click.echo)
+
+
+@main.command()
+def status() -> None:
+    """Say whether Jaeger runs, how it came, and where it is.
+
+    Example: workshop status
+    """
+    from workshop import jaeger
+
+    for name, value in jaeger.status():
+        click.echo(f"{name:<18}{value}")
+
+
+@main.command()
+@click.argument("trace_id", required=False)
+@click.option("--log", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read a console log, not Jaeger.")
+@click.option("--service", default="todo", show_default=True, help="Whose newest trace, when no id is given.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write the picture to this file.")
+def trace(trace_id: str | None, log: Path | None, service: str, svg: Path | None) -> None:
+    """Draw a trace against time: the one of TRACE_ID, or the newest.
+
+    \b
+    Examples:
+      workshop trace
+      workshop trace 4bf92f3577b34da6a3ce929d0e0e4736
+      workshop trace --log src/output.log
+      workshop trace --svg trace.svg
+    """
+    from rich.console import Console
+
+    from workshop import traces, waterfall
+
+    spans = traces.find(trace_id, log, service)
+    if svg:
+        svg.write_text(waterfall.svg(spans), encoding="utf-8")
+        click.echo(f"{svg}: trace {spans[0].trace_id}, {len(spans)} spans")
+    else:
+        waterfall.terminal(spans, Console(highlight=False))
+
+
+@main.command()
+def demo() -> None:
+    """Run the finished app with Jaeger, add a task and draw its trace.
+
+    It is a fresh copy of the finished app: your src/ is not touched. In a terminal it goes on until Ctrl-C.
+
+    Example: workshop demo
+    """
+    from workshop import demo
+
+    demo.show(click.echo, stay=sys.stdin.isatty() and sys.stdout.isatty())
 
 
 if __name__ == "__main__":

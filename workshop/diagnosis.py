@@ -13,6 +13,7 @@ from textwrap import fill
 
 from workshop import settings
 from workshop.app import Answer
+from workshop.errors import UserError
 from workshop.settings import Setting
 from workshop.spans import Span
 
@@ -43,7 +44,7 @@ def _row(name: str, text: str) -> str:
     return "\n".join([head, *(" " * 12 + line[:66] for line in more)])
 
 
-class Broken(Exception):
+class Broken(UserError):
     """A check is red; `diagnosis` says why."""
 
     def __init__(self, diagnosis: Diagnosis):

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from workshop.errors import UserError
+
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = Path(__file__).with_name("seconds.json")
 
@@ -24,7 +26,7 @@ NOT_RUN = "not run here: "
 HOW = 'for example ```python title="src/todo/views.py", ```diff title="src/run.sh", ```shell or ```json title="console"'
 
 
-class LessonError(Exception):
+class LessonError(UserError):
     """A lesson's text is not what the format allows, or its blocks do not fit. The message says where and what to do."""
 
 

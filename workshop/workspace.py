@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workshop import lessons
+from workshop.errors import UserError
 from workshop.lessons import Lesson
 
 # What an app makes while it runs: never part of a lesson, never moved.
 RUNTIME = ("instance", "__pycache__", ".venv", "venv", ".pytest_cache")
 
 
-class WorkspaceError(Exception):
+class WorkspaceError(UserError):
     """`src/` cannot be moved. The message says why, and where everything is."""
 
 

@@ -1,0 +1,90 @@
+"""The finished app with Jaeger, in one command: a fresh replay of all lessons, never the learner's `src/`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+from workshop import jaeger, lessons, roads
+from workshop.addresses import address
+from workshop.app import Answer, answers
+from workshop.checks import App, Checkpoint
+from workshop.jaeger import Jaeger, PortTaken
+from workshop.programs import JAEGER
+from workshop.spans import Span
+from workshop.subject import APP, END
+
+ARRIVE_SECONDS = 15
+
+
+@contextmanager
+def finished_app(progress: Callable[[str], None]) -> Iterator[App]:
+    """Serve the finished app, with a Jaeger behind it, until the block ends; then stop what this started.
+
+    Raises Broken when the app does not start, JaegerError when there is no road to Jaeger."""
+    with tempfile.TemporaryDirectory(prefix="workshop-demo-") as folder, _jaeger(progress, Path(folder)) as running:
+        checkpoint = Checkpoint(lessons.lessons()[-1], END, Path(folder), lambda: running)
+        if not answers(APP):
+            checkpoint.subject.ports[APP] = APP
+        app = App(checkpoint, "sh run.sh", "todo", running, 0)
+        try:
+            app.start()
+            yield app
+        finally:
+            app.stop()
+
+
+def add_a_task(app: App, text: str = "Buy milk") -> tuple[Answer, list[Span]]:
+    """Add a task as a browser does, and wait for that very request's trace in Jaeger.
+
+    Raises Broken with the first broken rung when it does not arrive."""
+    answer = app.submit("/add", {"text": text})
+    deadline, pause = time.monotonic() + ARRIVE_SECONDS, Event()
+    while time.monotonic() < deadline:
+        if spans := app.find(answer):
+            return answer, spans
+        pause.wait(0.1)
+    app.stop()
+    app.in_jaeger(answer)
+    return answer, app.find(answer)
+
+
+def show(progress: Callable[[str], None], stay: bool) -> None:
+    """Start everything, add a task, draw its trace, say where things are; `stay` keeps serving until Ctrl-C."""
+    from rich.console import Console
+
+    from workshop import waterfall
+
+    with finished_app(progress) as app:
+        progress("The to-do app runs under opentelemetry-instrument. Adding a task …")
+        answer, spans = add_a_task(app)
+        progress(f"{answer} was answered with {answer.status}. Its trace, as Jaeger stored it:\n")
+        waterfall.terminal(spans, Console(highlight=False))
+        progress(f"\nThe to-do app   {address(app.port)}")
+        where = "" if app.jaeger.has_page() else "  (no web page in this build; `workshop trace` draws a trace)"
+        progress(f"Jaeger          {address(app.jaeger.query_port)}{where}")
+        progress(f"This trace      workshop trace {spans[0].trace_id}")
+        if stay:
+            progress("\nAdd tasks in the browser; `workshop trace` in a second terminal draws the newest one. Ctrl-C ends it.")
+            app.wait()
+
+
+@contextmanager
+def _jaeger(progress: Callable[[str], None], folder: Path) -> Iterator[Jaeger]:
+    """The learner's Jaeger, brought up if need be; where a stranger holds its ports, one of our own beside it."""
+    try:
+        running = jaeger.up(progress)
+    except PortTaken as taken:
+        progress(f"{str(taken).splitlines()[0]} A Jaeger on other ports will do.")
+        with Jaeger.start(roads.obtain(JAEGER, progress), folder=folder) as own:
+            yield own
+        return
+    try:
+        yield running.jaeger
+    finally:
+        if running.started:
+            jaeger.down(progress)
