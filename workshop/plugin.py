@@ -17,7 +17,7 @@ import pytest
 
 from workshop import lessons, wrong_turns
 from workshop.app import inherited
-from workshop.diagnosis import Broken
+from workshop.diagnosis import Broken, Diagnosis
 from workshop.lessons import Lesson, LessonError
 from workshop.subject import END, MINE, START
 from workshop.workspace import Workspace
@@ -177,23 +177,31 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function):
     session, lesson = pyfuncitem.config.stash[KEY], lesson_of(pyfuncitem.path)
     if lesson is None:
         return (yield)
-    expected = pyfuncitem.get_closest_marker("before").args[0]
+    before = pyfuncitem.get_closest_marker("before").args[0]
+    result = problem = None
     try:
         result = yield
     except Broken as broken:
-        if session.at != START:
-            pytest.fail(f"{broken.diagnosis.rung}\n{broken}", pytrace=False)
-        if broken.diagnosis.rung != expected:
-            found = f"{broken.diagnosis.rung}\n{broken}"
-            pytest.fail(f"Before its lesson this check must be red with {expected}; it is red with {found}", pytrace=False)
-        result = True
+        problem = broken.diagnosis
     except LessonError as error:
-        pytest.fail(str(error), pytrace=False)
-    else:
-        if session.at == START:
-            pytest.fail(f"This check is green before its lesson; it must be red with {expected}.", pytrace=False)
+        problem = error
+    if session.at == START:
+        problem = _not_red_as_it_must(problem, before)
+    if problem is not None:
+        pytest.fail(f"{problem.rung}\n{problem}" if isinstance(problem, Diagnosis) else str(problem), pytrace=False)
     session.passed[lesson.name] = session.passed.get(lesson.name, 0) + 1
-    return result
+    return result if session.at != START else True
+
+
+def _not_red_as_it_must(problem: object, before: str) -> str | None:
+    """What is wrong with a check before its lesson: None when it is red with the diagnosis that it names."""
+    if problem is None:
+        return f"This check is green before its lesson; it must be red with {before}."
+    if not isinstance(problem, Diagnosis):
+        return str(problem)
+    if problem.rung == before:
+        return None
+    return f"Before its lesson this check must be red with {before}; it is red with {problem.rung}\n{problem}"
 
 
 @pytest.hookimpl(tryfirst=True)
