@@ -52,6 +52,13 @@ def inherited_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not INHERITED.match(name)}
 
 
+def end_by_signals() -> None:
+    """Let SIGTERM and a closed terminal end this process as an error would: what it started is stopped first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
 def run(
     command: list,
     env: dict[str, str] | None = None,
@@ -76,6 +83,7 @@ def run(
                 cwd=cwd,
                 env=inherited_environment() if env is None else env,
                 start_new_session=True,
+                close_fds=False,  # it keeps a lock of ours for as long as it lives, also when we are killed
             )
         except OSError as error:
             raise CommandFailed(f"{command[0]}: {error.strerror}") from None
@@ -119,9 +127,12 @@ def _lines(pipe, on_tick: Callable[[], None], deadline: float) -> Iterator[str]:
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Be the only process between here and the end of the block; `on_wait` is called once if another one is there now."""
+    """Be the only process between here and the end of the block; `on_wait` is called once if another one is there now.
+
+    What `run` starts in the block holds the lock too, so that nothing begins beside the orphans of a killed process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as lock:
+        os.set_inheritable(lock.fileno(), True)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -161,9 +172,21 @@ def make_environment(
     return True
 
 
+def add_requirements(folder: Path, requirements: Path, progress: Progress) -> None:
+    """Install more pinned requirements into an environment that is there. Raises EnvironmentFailed."""
+    stamp = folder / f"workshop-stamp-{_digest(requirements)[:16]}"
+    if stamp.exists():
+        return
+    try:
+        _install(folder, shutil.which("uv"), requirements, progress, None)
+        stamp.touch()
+    except CommandFailed as error:
+        raise EnvironmentFailed(_explained(str(error), folder, requirements)) from None
+
+
 def _install(folder: Path, uv: str | None, requirements: Path, progress: Progress, editable: Path | None) -> None:
     python = folder / "bin" / "python"
-    count = requirements.read_text(encoding="utf-8").count("==")
+    count = len(set(re.findall(r"^([\w.-]+)==", requirements.read_text(encoding="utf-8"), re.MULTILINE)))
     packages = "1 package" if count == 1 else f"{count} packages"
     progress(f"installing {packages} with {'uv' if uv else 'pip'}")
     ticker = Ticker(progress)

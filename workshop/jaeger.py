@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workshop import roads
+from workshop.errors import UserError
 from workshop.addresses import address
 from workshop.app import answers
 from workshop.environments import CommandFailed, Progress, Ticker, inherited_environment, locked, run
@@ -39,7 +40,7 @@ ANSWER_SECONDS = 5
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class JaegerError(OSError):
+class JaegerError(UserError, OSError):
     """Jaeger cannot be started or does not answer. The message says why and what to do."""
 
 
@@ -302,7 +303,8 @@ def down(progress: Progress = print, *, saved: Path = SAVED, ports: dict[str, in
             try:
                 run([*COMPOSE, "down"])
             except CommandFailed as error:
-                raise JaegerError(f"docker compose down: {error}") from None
+                if mine(ports).ready():
+                    raise JaegerError(f"`docker compose down` failed: {error}") from None
             progress("stopped Jaeger's container")
         elif process:
             _end(process)

