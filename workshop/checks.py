@@ -6,6 +6,7 @@ telemetry. A verb that finds otherwise climbs the diagnosis ladder and raises `B
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from workshop import diagnosis, outputs
+from workshop import diagnosis, environments, lessons, outputs, roads
 from workshop.app import LISTEN_SECONDS, LISTENS, STOP_SECONDS, Answer, Browser, Process, answers, environment, free_port
 from workshop.diagnosis import ANSWERS, ARRIVAL, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, Rung
 from workshop.lessons import Block, Lesson, LessonError
@@ -64,7 +65,7 @@ class Checkpoint:
     @cached_property
     def environment(self) -> dict[str, str]:
         """What the commands of this test see: a clean shell, the environment active, a database of the check's own."""
-        base = environment(Path(sys.prefix))
+        base = environment(packages(self.lesson))
         return {**base, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self._temporary / 'check.db'}"}
 
     @property
@@ -385,6 +386,34 @@ class App(Browser):
     def _known_to_listen_or_not(self) -> bool:
         said = LISTENS.findall(self._process.output)
         return self._process.exit_code is not None or bool(said) or answers(self.port)
+
+
+def packages(lesson: Lesson) -> Path:
+    """The virtual environment for a lesson's checks: this one, unless lessons up to it bring a `requirements.txt`.
+
+    Then it is one of base and those files, kept in the user's cache by content. Raises Broken when it cannot be made."""
+    before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
+    files = [f for f in (other.folder / "requirements.txt" for other in before) if f.exists()]
+    if not files:
+        return Path(sys.prefix)
+    base = lesson.root / "requirements.txt"
+    content = hashlib.sha256(b"\0".join(file.read_bytes() for file in [base, *files])).hexdigest()[:16]
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    folder = roads.cache_folder() / "environments" / f"{version}-{content}"
+    tell = lambda line: print(f"{lesson.name}: {line}", file=sys.__stderr__)  # noqa: E731
+    try:
+        with environments.locked(folder.with_suffix(".lock")):
+            environments.make_environment(folder, base, tell)
+            for file in files:
+                environments.add_requirements(folder, file, tell)
+    except environments.EnvironmentFailed as error:
+        raise Broken(
+            Diagnosis(
+                "environment", str(error), "an environment with the packages of the lessons so far",
+                "this lesson needs more packages than the base", f"workshop check {lesson.name}, once the cause is mended", lesson.name,
+            )
+        ) from None
+    return folder
 
 
 def statement(span: Span) -> str:
