@@ -89,14 +89,16 @@ class Checkpoint:
         jaeger: bool = False,
         closed: int = 0,
         service: str = "todo",
+        port: int = APP,
     ) -> Iterator[App]:
         """Run the lesson's serving command until the block ends, then stop it as Ctrl-C does and read what it printed.
 
         `shown` says that this is the run whose console the lesson shows. With `jaeger`, the ports of OTLP and of Jaeger's
         query in the text lead to the check's Jaeger, else to nothing; the port `closed` leads to nothing in any case.
+        `port` and `service` are those of the app as the lesson's text has them.
         Raises Broken when the app does not start, listen or answer as wanted."""
         line = self.block("command", command).text
-        app = App(self, line, service, self.jaeger if jaeger else None, closed)
+        app = App(self, line, service, port, self.jaeger if jaeger else None, closed)
         try:
             app.start()
             yield app
@@ -174,7 +176,7 @@ class Checkpoint:
 class App(Browser):
     """The app under check. While the block of `serve` lasts it is asked; after it its telemetry is read."""
 
-    def __init__(self, checkpoint: Checkpoint, line: str, service: str, jaeger, closed: int):
+    def __init__(self, checkpoint: Checkpoint, line: str, service: str, port: int, jaeger, closed: int = 0):
         self.checkpoint, self.line, self.service, self.jaeger = checkpoint, line, service, jaeger
         subject = checkpoint.subject
         if jaeger:
@@ -183,7 +185,7 @@ class App(Browser):
             subject.ports |= {port: free_port() for port in (OTLP_GRPC, OTLP_HTTP) if port not in subject.ports}
         if closed:
             subject.ports[closed] = free_port()
-        self.port = subject.ports[APP]
+        self.shown_port, self.port = port, subject.ports[port]
         self._files = subject.files()
         self._process: Process | None = None
         self._listened = False
@@ -242,6 +244,7 @@ class App(Browser):
             "output": self.output,
             "exit_code": self._process.exit_code,
             "listened": self._listened,
+            "port": self.shown_port,
             "listening_ports": listening,
             "port_owner": _port_owner(self.output),
             "stopped": self._stopped,

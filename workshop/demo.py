@@ -30,7 +30,7 @@ def finished_app(progress: Callable[[str], None]) -> Iterator[App]:
         checkpoint = Checkpoint(lessons.lessons()[-1], END, Path(folder), lambda: running)
         if not answers(APP):
             checkpoint.subject.ports[APP] = APP
-        app = App(checkpoint, "sh run.sh", "todo", running, 0)
+        app = App(checkpoint, "sh run.sh", "todo", APP, running)
         try:
             app.start()
             yield app

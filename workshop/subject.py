@@ -16,7 +16,7 @@ from workshop.diagnosis import Broken, Diagnosis
 from workshop.lessons import Block, Lesson
 
 MINE, END, START = "mine", "end", "start"
-APP = 5001
+APP, ADVISOR = 5001, 5002
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Subject:
     """A copy of `src/` in a temporary folder. `ports` maps each port that the text names to the one used here."""
 
     folder: Path
-    ports: dict[int, int] = field(default_factory=lambda: {APP: free_port()})
+    ports: dict[int, int] = field(default_factory=lambda: {port: free_port() for port in (APP, ADVISOR)})
 
     @classmethod
     def of(cls, lesson: Lesson, at: str, temporary: Path, more: Iterable[Block] = ()) -> Subject:
