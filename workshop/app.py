@@ -105,6 +105,8 @@ class Process:
         deadline = time.monotonic() + seconds
         with self._news:
             while not condition():
+                if self._gone.is_set():
+                    self._popen.wait()  # the pipe closes a moment before the exit status is there
                 if self._gone.is_set() or time.monotonic() > deadline:
                     return condition()
                 self._news.wait(0.02)
@@ -209,7 +211,11 @@ class Browser:
 
     def submit(self, path: str, form: dict | None = None, page: str = "/", **how) -> Answer:
         """Open a page, fill in its form that goes to `path`, and send it with the hidden fields that it carries."""
-        return self.post(path, {**hidden_fields(self.get(page).text, path), **(form or {})}, **how)
+        return self.post(path, {**self.form(path, page), **(form or {})}, **how)
+
+    def form(self, path: str, page: str = "/") -> dict[str, str]:
+        """The hidden fields of the form on `page` that goes to `path`, such as its CSRF token."""
+        return hidden_fields(self.get(page).text, path)
 
 
 def hidden_fields(page: str, action: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ def rewrite(block: Block, printed: str) -> list[str]:
     """The block's lines made anew from what a run printed: what is elided stays so, and what changes from run to run is `…`.
 
     A block of one line is a wish: it becomes all that was printed."""
-    fresh = [VOLATILE.sub(ANY, line.rstrip()) for line in printed.strip("\n").splitlines()]
+    fresh = [VOLATILE.sub(ANY, line.rstrip()) for line in re.sub(r"\A\s*\n", "", printed).rstrip().splitlines()]
     wanted = [line for line in block.lines if line.strip() not in ("", ANY)]
     if len(wanted) < 2:
         return fresh

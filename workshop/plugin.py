@@ -135,15 +135,18 @@ class WrongTurn(pytest.Item):
 
         lesson, session = lesson_of(self.path), self.config.stash[KEY]
         for number, check in enumerate(_checks(lesson)):
+            found = None
             folder = Path(tempfile.mkdtemp(prefix="workshop-"))
             try:
                 check(Checkpoint(lesson, END, folder / str(number), session.jaeger, turn=self.turn))
             except Broken as broken:
-                if broken.diagnosis.rung != self.turn.rung:
-                    pytest.fail(f"must be red with {self.turn.rung}; is red with {broken.diagnosis.rung}\n{broken}", pytrace=False)
-                return
+                found = broken.diagnosis
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+            if found:
+                if found.rung != self.turn.rung:
+                    pytest.fail(f"must be red with {self.turn.rung}; is red with {found.rung}\n{found}", pytrace=False)
+                return
         pytest.fail(f"every check of {lesson.name} is green on this wrong turn", pytrace=False)
 
     def reportinfo(self) -> tuple:
