@@ -110,7 +110,7 @@ def obtain(program: Program, progress: Progress = print, tried: dict[str, str] |
                     return road(program, progress)
                 except RoadClosed as why:
                     closed[name] = str(why)
-                    progress(f"{name}: {str(why).splitlines()[-1]}")
+                    progress(f"{name}: {str(why).splitlines()[0]}")
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         closed["cache"] = f"{error.filename or folder}: {error.strerror}; XDG_CACHE_HOME names another folder"
