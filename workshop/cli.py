@@ -195,6 +195,21 @@ def output(ctx: click.Context, lesson: Lesson) -> None:
 
 
 @main.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Say whether this machine is ready, and what to do about each thing that is not.
+
+    A line begins with ok; with note, where something differs and no lesson stops; or with fix, where one does.
+    The exit status is 0 when nothing is to fix.
+
+    Example: workshop doctor
+    """
+    from workshop import doctor
+
+    ctx.exit(doctor.main(click.style, click.echo))
+
+
+@main.command()
 def up() -> None:
     """Start Jaeger, by the first road that works here.
 
