@@ -102,9 +102,14 @@ class Checkpoint:
         try:
             app.start()
             yield app
+            app.stop()
+            app.require(*ANSWERS)
+        except Exception:
+            app.stop()
+            app.require(*ANSWERS)  # what the test stumbled over may be the effect of a wrong answer
+            raise
         finally:
             app.stop()
-        app.require(*ANSWERS)
         if shown:
             self._compare_console(line, app.console)
 
@@ -137,6 +142,20 @@ class Checkpoint:
         if not held:
             do = do or f"compare: `workshop diff {self.lesson.name}`"
             raise Broken(Diagnosis(rung, seen, expected, why, do, lesson or self.lesson.name))
+
+    def picture(self, name: str, spans: list[Span]) -> None:
+        """Hold the lesson's picture of a trace against spans of this run: the same spans in the same order (`--at end`).
+
+        `workshop output LESSON` draws it anew."""
+        from workshop import waterfall
+
+        if self.at != END or self.turn:
+            return
+        path, drawn = self.lesson.folder / name, waterfall.svg(spans)
+        if self._rewrites is not None:
+            path.write_text(drawn, encoding="utf-8")
+        elif not path.exists() or outputs.shape(path.read_text(encoding="utf-8")) != outputs.shape(drawn):
+            raise LessonError(f"{self.lesson.name}/{name}: shows another trace than the run made; `workshop output {self.lesson.name}`")
 
     def _compare_output(self, command: Block, printed: str) -> None:
         for block in self._shown_after(lambda b: b.text == command.text, "output", lambda b: b.kind == "command"):
@@ -189,7 +208,7 @@ class App(Browser):
         self._files = subject.files()
         self._process: Process | None = None
         self._listened = False
-        self._stopped = True
+        self._stopped, self._over = True, False
         self._stored: list[Span] = []
 
     def start(self) -> None:
@@ -201,13 +220,16 @@ class App(Browser):
         self._process = Process(subject.swap(self.line), subject.folder, env)
         super().__init__(f"http://127.0.0.1:{self.port}")
         self._process.wait_until(self._known_to_listen_or_not, LISTEN_SECONDS)
+        if self._process.exit_code is not None:
+            self._process.wait(1)  # until its last words are read
         self._listened = self._process.exit_code is None and answers(self.port)
         self.require(*STARTS)
 
     def stop(self) -> None:
         """Stop the app as Ctrl-C does, and whatever of it does not stop by force."""
-        if self._process is None:
+        if self._process is None or self._over:
             return
+        self._over = True
         try:
             if self._listened:
                 self._process.interrupt()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from itertools import groupby
 
 from workshop.lessons import ROOT, Block
 from workshop.spans import Console
@@ -19,7 +18,8 @@ ANY = "…"
 VOLATILE = re.compile(
     r"workshop-check/[0-9a-f]{16}|0x[0-9a-f]{16,32}|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,32}\b|\b\d{16,40}\b"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?Z?|\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
-    r"|(?<=Werkzeug/)\S+|(?<=Python/)\S+|\d+\.\d+(?= ?m?s\b)|(?<=peer\.port\": )\d+"
+    r"|  +\d+\.\d+ (?:ms|s|µs)(?: +\d+\.\d+ (?:ms|s|µs))*[ ━╸╺◂]*"  # the figures and the bar of a waterfall
+    r"|(?<=Werkzeug/)\S+|(?<=Python/)\S+|\d+\.\d+(?= ?m?s\b)|(?<=peer\.port\": )\d+|(?<=client\.port\": )\d+"
 )
 
 
@@ -31,10 +31,12 @@ def matches(shown: Iterable[str], printed: str, whole: bool) -> bool:
     for line in shown:
         if line.strip() == ANY:
             pattern += r"(?:.*\n)*?"
-            continue
-        pattern += indent + ".+".join(re.escape(part) for part in line.rstrip().split(ANY)) + r"\n"
-        indent = indent.replace("(?P<indent> *)", "(?P=indent)")
-    text = "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n") + "\n"
+        elif not line.strip():
+            pattern += r"\n"
+        else:
+            pattern += indent + ".+".join(re.escape(part) for part in line.rstrip().split(ANY)) + r"\n"
+            indent = indent.replace("(?P<indent> *)", "(?P=indent)")
+    text = "".join(f"{line}\n" for line in _lines(printed))
     return bool(re.fullmatch(pattern, text) if whole else re.search("(?m)^" + pattern, text))
 
 
@@ -49,28 +51,41 @@ def rewrite(block: Block, printed: str) -> list[str]:
     """The block's lines made anew from what a run printed: what is elided stays so, and what changes from run to run is `…`.
 
     A block of one line is a wish: it becomes all that was printed."""
-    fresh = [VOLATILE.sub(ANY, line.rstrip()) for line in re.sub(r"\A\s*\n", "", printed).rstrip().splitlines()]
-    wanted = [line for line in block.lines if line.strip() not in ("", ANY)]
-    if len(wanted) < 2:
+    fresh = [VOLATILE.sub(_masked, line) for line in _lines(printed)]
+    if sum(line.strip() not in ("", ANY) for line in block.lines) < 2:
         return fresh
-    keep, after = set(), 0
-    for line in wanted:
-        if near := difflib.get_close_matches(line, fresh[after:], 1, 0.5):
-            after = fresh.index(near[0], after) + 1
-            keep.add(after - 1)
-    lines = []
-    for kept, group in groupby(range(len(fresh)), key=lambda at: at in keep):
-        lines += [fresh[at] for at in group] if kept else [ANY]
-    return lines
+    lines: list[str] = []
+    after, elided, whole = 0, False, block.kind == "output"
+    for line in block.lines:
+        elided = elided or line.strip() == ANY
+        near = difflib.get_close_matches(line, fresh[after:], 1, 0.5) if line.strip() not in ("", ANY) else ()
+        if near:
+            at = fresh.index(near[0], after)
+            lines += _gap(fresh[after:at], elided, whole or lines) + [fresh[at]]
+            after, elided = at + 1, False
+    return lines + _gap(fresh[after:], elided, whole)
+
+
+def _gap(lines: list[str], elided: bool, inside: object) -> list[str]:
+    """What stands in a block for lines between two that it shows; what is outside of a part is not shown at all."""
+    if elided:
+        return [ANY] if lines else []
+    return lines if inside else []
 
 
 def rewrite_console(block: Block, console: Console) -> list[str]:
     """As `rewrite`; a `json` block is made from the object that is most like it."""
     if block.language == "json" and console.objects:
-        wanted = [line.strip() for line in block.lines if line.strip() != ANY]
+        wanted = [line.strip() for line in block.lines if line.strip() not in ("", ANY)]
         best = max(console.objects, key=lambda pair: sum(line in pair[0] for line in wanted))
         return rewrite(block, best[0])
     return rewrite(block, console.text)
+
+
+def shape(svg: str) -> str:
+    """What the description of a trace's picture says, without its ids and figures."""
+    description = re.search(r"<desc>(.*?)</desc>", svg, re.DOTALL)
+    return re.sub(r"[0-9a-f]{16,32}|\d+(\.\d+)?", ANY, description[1]) if description else ""
 
 
 def write(rewrites: dict[str, dict[int, tuple[Block, list[str]]]]) -> None:
@@ -78,6 +93,15 @@ def write(rewrites: dict[str, dict[int, tuple[Block, list[str]]]]) -> None:
     for blocks in rewrites.values():
         for line, (block, fresh) in sorted(blocks.items(), reverse=True):
             path = ROOT / block.where
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")
             lines[line : line + len(block.lines)] = fresh
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _lines(printed: str) -> list[str]:
+    """What was printed, without spaces at the ends of lines and without empty lines before and after."""
+    return "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n").splitlines()
+
+
+def _masked(match: re.Match) -> str:
+    return "  " + ANY if match[0].startswith("  ") else ANY

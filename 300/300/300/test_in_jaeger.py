@@ -11,13 +11,14 @@ GRPC = 4317
 def test_every_request_is_one_trace_in_jaeger(checkpoint):
     with checkpoint.serve(jaeger=True) as app:
         page = app.get("/")
-        added = app.submit("/add", {"text": "milk"})
         continued = app.get("/", traceparent=True)
+        added = app.submit("/add", {"text": "Buy milk"})
 
-    span = app.in_jaeger(added, name="POST /add", route="/add")
-    app.sql_below(span, where="jaeger")
     app.in_jaeger(page, name="GET /", route="/")
     app.in_jaeger(continued)
+    span = app.in_jaeger(added, name="POST /add", route="/add")
+    app.sql_below(span, where="jaeger")
+    checkpoint.picture("trace.svg", app.find(added))
 
     answers = checkpoint.jaeger.query_url
     assert "JAEGER_URL" in checkpoint.run("workshop up", JAEGER_URL=answers).output

@@ -1,0 +1,10 @@
+export OTEL_SERVICE_NAME=todo
+export OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=workshop
+export OTEL_TRACES_EXPORTER=console,otlp
+export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
+export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
+export OTEL_METRICS_EXPORTER=console
+export OTEL_LOGS_EXPORTER=console
+export OTEL_PYTHON_FLASK_EXCLUDED_URLS='/health(\?.*)?$'
+
+opentelemetry-instrument flask run -p 5001 | tee -i output.log
