@@ -1,7 +1,7 @@
 """What a lesson shows against what a run printed.
 
-In a shown block `…` inside a line stands for one or more characters, and alone on a line for any number of lines; the rest is
-exact and consecutive.
+In a shown block `…` inside a line stands for one or more characters, and alone on a line for any number of lines; the
+rest is exact and consecutive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ ANY = "…"
 # What changes from run to run: ids, moments, durations, sizes of a clock.
 VOLATILE = re.compile(
     r"workshop-check/[0-9a-f]{16}|0x[0-9a-f]{16,32}|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,32}\b|\b\d{16,40}\b"
-    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?Z?|\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?Z?|\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d"
+    r"|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
     r"|  +\d+\.\d+ (?:ms|s|µs)(?: +\d+\.\d+ (?:ms|s|µs))*[ ━╸╺◂]*"  # the figures and the bar of a waterfall
     r"|(?<=Werkzeug/)\S+|(?<=Python/)\S+|\d+\.\d+(?= ?m?s\b)|(?<=peer\.port\": )\d+|(?<=client\.port\": )\d+"
 )
@@ -26,7 +27,7 @@ VOLATILE = re.compile(
 def matches(shown: Iterable[str], printed: str, whole: bool) -> bool:
     """Whether the shown lines stand in what was printed, as all of it (`whole`) or as consecutive lines of it.
 
-    A part of what was printed may stand further right there than it is shown, all of it by the same number of spaces."""
+    A part of what was printed may stand further right there than it is shown, all of it by as many spaces."""
     indent, pattern = "" if whole else "(?P<indent> *)", ""
     for line in shown:
         if line.strip() == ANY:
@@ -48,7 +49,7 @@ def console_matches(block: Block, console: Console) -> bool:
 
 
 def rewrite(block: Block, printed: str) -> list[str]:
-    """The block's lines made anew from what a run printed: what is elided stays so, and what changes from run to run is `…`.
+    """The block's lines anew from what a run printed: what is elided stays so, what changes from run to run is `…`.
 
     A block of one line is a wish: it becomes all that was printed."""
     fresh = [VOLATILE.sub(_masked, line) for line in _lines(printed)]

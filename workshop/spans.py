@@ -1,7 +1,7 @@
 """Spans, read from what an app printed or from what Jaeger stored, in one shape.
 
-The console exporter writes indented JSON objects into a stream that also holds the server's own lines. Jaeger answers with
-its own JSON. Both become `Span`, so that a check does not care where a span was seen.
+The console exporter writes indented JSON objects into a stream that also holds the server's own lines. Jaeger answers
+with its own JSON. Both become `Span`, so that a check does not care where a span was seen.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Console:
 
     @property
     def spans(self) -> list[Span]:
-        return [_from_console(value) for _, value in self.objects if "context" in value and "kind" in value]
+        return [_from_console(value) for _, value in self.objects if str(value.get("kind")).startswith("SpanKind.")]
 
     @property
     def metrics(self) -> list[dict]:
@@ -147,20 +147,20 @@ def _from_jaeger(value: dict, process: dict) -> Span:
     tags = {tag["key"]: tag["value"] for tag in value["tags"]}
     logs = [({f["key"]: f["value"] for f in log["fields"]}, log["timestamp"] * 1000) for log in value["logs"]]
     references = value["references"]
-    parent = next((r["spanID"] for r in references if r["refType"] == "CHILD_OF" and r["traceID"] == value["traceID"]), None)
+    parent = next((r for r in references if r["refType"] == "CHILD_OF" and r["traceID"] == value["traceID"]), None)
     return Span(
         name=value["operationName"],
         kind=tags.get("span.kind", "internal"),
         trace_id=value["traceID"],
         span_id=value["spanID"],
-        parent_id=parent,
+        parent_id=parent and parent["spanID"],
         start_ns=value["startTime"] * 1000,
         end_ns=(value["startTime"] + value["duration"]) * 1000,
         status=tags.get("otel.status_code", "UNSET"),
         status_text=tags.get("otel.status_description", ""),
         attributes=tags,
         events=tuple(Event(fields.pop("event", ""), at, fields) for fields, at in logs),
-        links=tuple(Link(r["traceID"], r["spanID"]) for r in references if r["spanID"] != parent),
+        links=tuple(Link(r["traceID"], r["spanID"]) for r in references if r is not parent),
         resource={"service.name": process["serviceName"], **{tag["key"]: tag["value"] for tag in process["tags"]}},
         scope=tags.get("otel.scope.name", ""),
         warnings=tuple(value.get("warnings") or ()),

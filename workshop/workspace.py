@@ -1,7 +1,8 @@
 """The learner's `src/`: moving it between lessons without ever losing a byte, and the record of what is done.
 
-`.saved/NNN/` holds `src/` as it was before the NNN-th change. A copy is complete before the first file of `src/` is touched,
-so after a stop at any moment every byte is in `src/` or in the newest copy.
+`.saved/NNN/` holds `src/` as it was before the NNN-th change. A copy is complete before the first file of `src/` is
+touched, so after a stop at any moment every byte is in `src/` or in a copy. `.saved/undo` names the copy that `undo` puts
+back. It moves on before `start` and `solve` touch `src/`, and after `undo` did: `undo` also mends what a stop left.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workshop import lessons
@@ -21,7 +23,7 @@ from workshop.errors import UserError
 from workshop.lessons import Lesson
 
 # What an app makes while it runs: never part of a lesson, never moved.
-RUNTIME = ("instance", "__pycache__", ".venv", "venv", ".pytest_cache")
+RUNTIME = ("instance", "__pycache__", ".venv", "venv", ".pytest_cache", ".DS_Store")
 
 
 class WorkspaceError(UserError):
@@ -34,10 +36,16 @@ def is_runtime(path: Path) -> bool:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """The learner's files below a folder, relative to it; a symbolic link counts as a file and is not followed."""
-    for directory, names, found in os.walk(folder):
+    """The learner's files below a folder, relative to it; a symbolic link counts as a file and is not followed.
+
+    Raises WorkspaceError for a folder that cannot be read: what is in it could not be kept."""
+
+    def unreadable(error: OSError) -> None:
+        raise WorkspaceError(f"nothing was changed: {_reason(error, folder.parent)}")
+
+    for directory, names, found in os.walk(folder, onerror=unreadable) if folder.exists() else ():
         here = Path(directory)
-        links = [name for name in names if (here / name).is_symlink()]
+        links = [name for name in names if os.path.islink(here / name)]
         names[:] = sorted(n for n in names if n not in links and not is_runtime((here / n).relative_to(folder)))
         for name in sorted(found + links):
             path = (here / name).relative_to(folder)
@@ -59,27 +67,27 @@ class Workspace:
         """Make `src/` what it is when the lesson ends. Returns the folder that keeps what was there."""
         return self._become(lessons.replay(lesson, end=True), lesson.name)
 
-    def undo(self) -> tuple[Path, Path | None]:
+    def undo(self) -> tuple[Path, Path]:
         """Put the newest copy back and keep what is there now, so that a second `undo` takes the first one back.
 
         Returns the folder put back and the new copy. Raises WorkspaceError when nothing was saved yet."""
         with self._locked():
-            copies = self.copies()
-            if not copies:
-                raise WorkspaceError("nothing to undo: `workshop start` and `workshop solve` have not changed src/ yet")
-            newest = copies[-1]
+            back = self._undoable()
             kept = self._save()
-            self._write(newest, kept)
-            return newest, kept
+            self._write(back, kept)
+            self._put("undo", kept.name)
+            return back, kept
 
     def copies(self) -> list[Path]:
         """The complete copies of earlier work, oldest first."""
         found = self.saved.iterdir() if self.saved.is_dir() else []
-        return sorted((p for p in found if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
+        return sorted((p for p in found if p.is_dir() and p.name.isdecimal()), key=lambda p: int(p.name))
 
     def differences(self, state: dict[str, bytes]) -> dict[str, tuple[bytes | None, bytes | None]]:
-        """Where `src/` and a lesson's files differ: `{path: (in src/, in the lesson)}`, None for a missing file."""
-        mine = {path.as_posix(): _read(self.src / path) for path in files(self.src)}
+        """Where `src/` and a lesson's files differ: `{path: (in src/, in the lesson)}`, None for a missing file.
+
+        Raises WorkspaceError for what cannot be read."""
+        mine = {path.as_posix(): self._read(path) for path in files(self.src)}
         return {
             path: (mine.get(path), state.get(path))
             for path in sorted({*mine, *state})
@@ -96,116 +104,166 @@ class Workspace:
 
     def mark_done(self, lesson: Lesson) -> None:
         """Record a green check. Counts only once a learner has begun with `workshop start`."""
+        if not self.progress()["current"]:
+            return
         with self._locked():
             progress = self.progress()
-            if progress["current"] and lesson.name not in progress["done"]:
+            if lesson.name not in progress["done"]:
                 self._record({**progress, "done": [*progress["done"], lesson.name]})
 
     def _become(self, state: dict[str, bytes], name: str) -> Path | None:
         with self._locked():
             kept = None
             if self.differences(state):
-                kept = self._save()
                 fresh = self.saved / "next"
-                _remove(fresh)
-                for path, data in state.items():
-                    (fresh / path).parent.mkdir(parents=True, exist_ok=True)
-                    (fresh / path).write_bytes(data)
-                self._write(fresh, kept)
-                _remove(fresh)
+                try:
+                    with self._before_src():
+                        _fill(fresh, state)
+                        kept = self._save()
+                        self._put("undo", kept.name)
+                    self._write(fresh, kept)
+                finally:
+                    _remove(fresh)
             self._record({**self.progress(), "current": name})
             return kept
+
+    def _undoable(self) -> Path:
+        """The copy that `undo` puts back: the one that the last change wrote down, else the newest."""
+        copies = self.copies()
+        if not copies:
+            raise WorkspaceError("nothing to undo: `workshop start` and `workshop solve` have not changed src/ yet")
+        try:
+            noted = (self.saved / "undo").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            noted = ""
+        return next((copy for copy in copies if copy.name == noted), copies[-1])
 
     def _save(self) -> Path:
         """Copy `src/` to the next number. The copy bears its number only when it is complete and on the disk."""
         number = int(self.copies()[-1].name) + 1 if self.copies() else 1
         partial, complete = self.saved / "partial", self.saved / f"{number:03}"
-        try:
-            _remove(partial)
-            partial.mkdir(parents=True)
-            for path in files(self.src):
-                target = partial / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(self.src / path, target, follow_symlinks=False)
-                if not target.is_symlink():
-                    _sync(target)
-            _sync(partial)
-            partial.rename(complete)
-            _sync(self.saved)
-        except (OSError, shutil.Error) as error:
-            _remove(partial, quietly=True)
-            raise WorkspaceError(f"src/ was not changed: {_reason(error, self.root)}") from None
+        with self._before_src():
+            try:
+                _remove(partial)
+                partial.mkdir()
+                for path in files(self.src):
+                    self._require_ordinary(path)
+                    target = partial / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(self.src / path, target, follow_symlinks=False)
+                    if not target.is_symlink():
+                        _sync(target)
+                for directory, _, _ in os.walk(partial):
+                    _sync(Path(directory))
+                partial.rename(complete)
+                _sync(self.saved)
+            finally:
+                _remove(partial)
         return complete
 
     def _write(self, source: Path, kept: Path) -> None:
         """Make `src/` hold what `source` holds, file by file: a terminal or server standing in it survives."""
+        wanted = set(files(source))
+        unwanted = [path for path in files(self.src) if path not in wanted]
+        changed = False
         try:
-            wanted = list(files(source))
-            for path in [p for p in files(self.src) if p not in wanted]:
+            for path in unwanted:
                 (self.src / path).unlink()
-                _remove_empty(self.src / path.parent, self.src)
-            for path in wanted:
-                target = self.src / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if target.is_dir() and not target.is_symlink():
-                    _remove_empty(target, self.src)
-                if _same(source / path, target):
-                    continue
-                partial = target.with_name(target.name + ".partial")
-                shutil.copy2(source / path, partial, follow_symlinks=False)
-                os.replace(partial, target)
-        except (OSError, shutil.Error) as error:
-            where = kept.relative_to(self.root)
+                changed = True
+                _remove_empty((self.src / path).parent, self.src)
+            for path in sorted(wanted):
+                if not _same(source / path, self.src / path):
+                    _replace(source / path, self.src / path, self.src)
+                    changed = True
+        except (OSError, KeyboardInterrupt) as error:
+            reason = _reason(error, self.root) if isinstance(error, OSError) else "you stopped it"
             raise WorkspaceError(
-                f"src/ is only partly changed: {_reason(error, self.root)}\n"
-                f"All that you had is in {where}/. Mend the cause, then `workshop undo` brings it back."
+                f"src/ {'is only partly' if changed else 'was not'} changed: {reason}\n"
+                f"All that you had is in {kept.relative_to(self.root)}/. `workshop undo` makes src/ whole again."
             ) from None
 
-    def _record(self, progress: dict) -> None:
-        partial = self.saved / "progress.partial"
+    def _read(self, path: Path) -> bytes:
+        """The bytes of a file below `src/`; of a symbolic link those of the name that it points to."""
         try:
-            partial.write_text(json.dumps(progress, indent=1), encoding="utf-8")
-            os.replace(partial, self.saved / "progress.json")
+            self._require_ordinary(path)
+            whole = self.src / path
+            return os.fsencode(os.readlink(whole)) if whole.is_symlink() else whole.read_bytes()
         except OSError as error:
-            raise WorkspaceError(f"your progress was not recorded: {_reason(error, self.root)}") from None
+            raise WorkspaceError(f"nothing was changed: {_reason(error, self.root)}") from None
+
+    def _require_ordinary(self, path: Path) -> None:
+        mode = (self.src / path).lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise WorkspaceError(f"nothing was changed: src/{path} is no ordinary file; move it out of src/")
+
+    def _record(self, progress: dict) -> None:
+        self._put("progress.json", json.dumps(progress, indent=1))
+
+    def _put(self, name: str, text: str) -> None:
+        """Write a small file of `.saved/`, as a whole or not at all."""
+        partial = self.saved / f"{name}.partial"
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, self.saved / name)
+        except OSError as error:
+            raise WorkspaceError(f".saved/{name} was not written: {_reason(error, self.root)}") from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One command at a time moves `src/`; a second one waits for the first."""
-        try:
+        with self._before_src():
             self.saved.mkdir(exist_ok=True)
             lock = open(self.saved / "lock", "a")
-        except OSError as error:
-            raise WorkspaceError(f"src/ was not changed: {_reason(error, self.root)}") from None
-        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock:
             yield
 
+    @contextmanager
+    def _before_src(self) -> Iterator[None]:
+        """Turns what fails before `src/` is touched into a message that says so."""
+        try:
+            yield
+        except OSError as error:
+            raise WorkspaceError(f"src/ was not changed: {_reason(error, self.root)}") from None
 
-def _reason(error: Exception, root: Path) -> str:
+
+def _reason(error: OSError, root: Path) -> str:
     """An error of the operating system as a sentence that names the file and says what to do."""
-    if isinstance(error, shutil.Error) or not isinstance(error, OSError):
+    if error.errno is None:
         return str(error)
-    path = os.path.relpath(error.filename, root) if error.filename else "a file"
+    path = Path(os.path.relpath(error.filename, root)) if error.filename else Path("a file")
+    culprit = shlex.quote(str(path if os.access((root / path).parent, os.W_OK) else path.parent))
     cures = {
         errno.ENOSPC: "the disk is full; free some space",
         errno.EDQUOT: "your disk quota is used up; free some space",
         errno.EROFS: "this folder is read-only; clone the repository where you may write",
-        errno.EACCES: f"you may not read or write it; `ls -l {path}` shows whose it is, `chmod u+rw {path}` may mend it",
-        errno.EPERM: f"you may not change it; `ls -l {path}` shows whose it is",
+        errno.EACCES: f"you may not; `ls -ld {culprit}` shows whose it is, `chmod u+rwX {culprit}` may mend it",
+        errno.EPERM: f"you may not; `ls -ld {culprit}` shows whose it is",
     }
     return f"{path}: {cures.get(error.errno, error.strerror)}"
 
 
-def _read(path: Path) -> bytes:
-    if path.is_symlink():
-        return os.fsencode(os.readlink(path))
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise WorkspaceError(f"src/ was not changed: {path.name} is no ordinary file; move it out of src/")
+def _fill(folder: Path, state: dict[str, bytes]) -> None:
+    _remove(folder)
+    folder.mkdir()
+    for path, data in state.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+
+
+def _replace(source: Path, target: Path, top: Path) -> None:
+    """Put a copy of `source` in the place of `target` in one step: no reader sees half of it.
+
+    It gets the time of now, not the old one: a reloader must notice it, and Python must not take a cached module."""
+    _remove_empty(target, top)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(".workshop-partial")
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WorkspaceError(f"src/ was not changed: {_reason(error, path.parent)}") from None
+        partial.unlink(missing_ok=True)
+        shutil.copy(source, partial, follow_symlinks=False)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -214,15 +272,16 @@ def _same(one: Path, other: Path) -> bool:
     return other.is_file() and one.read_bytes() == other.read_bytes()
 
 
-def _remove(folder: Path, quietly: bool = False) -> None:
-    if folder.exists():
-        shutil.rmtree(folder, ignore_errors=quietly)
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_empty(folder: Path, top: Path) -> None:
-    while folder != top and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
+    """Remove a folder and those above it below `top`, as far as they are empty."""
+    with suppress(OSError):
+        while folder != top:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _sync(path: Path) -> None:
