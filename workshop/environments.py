@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,24 @@ def end_by_signals() -> None:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back Ctrl-C and the like until the end of the block: a process that it starts must be known before it is left."""
+    came: list[int] = []
+    before = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    before[number] = signal.signal(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
 def run(
     command: list,
     env: dict[str, str] | None = None,
@@ -73,38 +92,50 @@ def run(
     Raises CommandFailed, also when it takes longer than `seconds`."""
     said: list[str] = []
     deadline = time.monotonic() + seconds
+    process = None
     with tempfile.TemporaryFile() as answer:
         try:
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=answer,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=inherited_environment() if env is None else env,
-                start_new_session=True,
-                close_fds=False,  # it keeps a lock of ours for as long as it lives, also when we are killed
-            )
-        except OSError as error:
-            raise CommandFailed(f"{command[0]}: {error.strerror}") from None
-        try:
+            with undisturbed():
+                process = _open([str(part) for part in command], answer, env, cwd)
             for line in _lines(process.stderr, on_tick, deadline):
                 said.append(line)
                 on_line(line)
             process.wait()
         finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass  # nothing of it is left
-            process.stderr.close()
-            process.wait()
+            if process:
+                kill_group(process.pid)
+                process.stderr.close()
+                process.wait()
         answer.seek(0)
         printed = answer.read().decode(errors="replace")
     if process.returncode:
         told = said or printed.splitlines()
         raise CommandFailed("\n".join(told[-8:]) or f"{command[0]} ended with {process.returncode} and said nothing")
     return printed
+
+
+def _open(command: list[str], answer, env: dict[str, str] | None, cwd: Path | None) -> subprocess.Popen:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=inherited_environment() if env is None else env,
+            start_new_session=True,
+            close_fds=False,  # it keeps a lock of ours for as long as it lives, also when we are killed
+        )
+    except OSError as error:
+        raise CommandFailed(f"{command[0]}: {error.strerror}") from None
+
+
+def kill_group(leader: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to every process of a group; it is no error when all of them are gone."""
+    try:
+        os.killpg(leader, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # macOS says PermissionError of a group of zombies
 
 
 def _lines(pipe, on_tick: Callable[[], None], deadline: float) -> Iterator[str]:
@@ -160,7 +191,7 @@ def make_environment(
     try:
         if not (usable or theirs):
             progress(f"making {folder.name} with {'uv' if uv else 'venv'}")
-            make = [uv, "venv", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
+            make = [uv, "venv", "--seed", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
             run([*make, "--clear", folder])
         stamp.write_text(f"unfinished\n{content}\n", encoding="utf-8")
         _install(folder, uv, requirements, progress, editable)

@@ -18,7 +18,6 @@ if sys.version_info < (3, 10):  # so this file alone keeps to syntax that an old
     )
 
 import argparse
-import os
 import signal
 import subprocess
 import threading
@@ -26,7 +25,16 @@ import time
 from pathlib import Path
 
 from workshop import roads
-from workshop.environments import EnvironmentFailed, add_requirements, end_by_signals, inherited_environment, locked, make_environment
+from workshop.environments import (
+    EnvironmentFailed,
+    add_requirements,
+    end_by_signals,
+    inherited_environment,
+    kill_group,
+    locked,
+    make_environment,
+    undisturbed,
+)
 from workshop.programs import JAEGER
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +75,7 @@ class Beside:
     def stop(self) -> None:
         """End it; it ends what it has started itself."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
+            kill_group(self._process.pid, signal.SIGTERM)
         self._process.wait()
 
     def _read(self) -> None:
@@ -88,9 +96,12 @@ def main(arguments: list[str]) -> int:
     only = parser.parse_args(arguments).only
     end_by_signals()
     started = time.monotonic()
-    beside = Beside() if only in (None, "jaeger") and roads.at_hand(JAEGER) is None else None
-    changed = beside is not None
+    beside, changed = None, False
     try:
+        if only in (None, "jaeger") and roads.at_hand(JAEGER) is None:
+            changed = True
+            with undisturbed():
+                beside = Beside()
         if only in (None, "python"):
             changed |= install_python()
         if only == "tests":

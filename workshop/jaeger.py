@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from workshop import roads
 from workshop.errors import UserError
 from workshop.addresses import address
 from workshop.app import answers
-from workshop.environments import CommandFailed, Progress, Ticker, inherited_environment, locked, run
+from workshop.environments import CommandFailed, Progress, Ticker, inherited_environment, kill_group, locked, run, undisturbed
 from workshop.lessons import ROOT
 from workshop.programs import JAEGER
 from workshop.spans import Span, read_jaeger
@@ -60,8 +61,9 @@ class Jaeger:
             chosen = ports or free_ports()
             refuse_taken(chosen)
             jaeger = cls(f"http://127.0.0.1:{chosen['query']}", chosen["grpc"], chosen["http"])
-            jaeger.process = _launch(binary, chosen, folder / "jaeger.log")
             try:
+                with undisturbed():
+                    jaeger.process = _launch(binary, chosen, folder / "jaeger.log")
                 jaeger._await_ready(chosen["health"], folder / "jaeger.log")
                 return jaeger
             except PortTaken:
@@ -77,10 +79,7 @@ class Jaeger:
         if self.process is None:
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass  # gone already
+            kill_group(self.process.pid, number)
             try:
                 self.process.wait(STOP_SECONDS)
                 break
@@ -126,16 +125,17 @@ class Jaeger:
     def ready(self) -> bool:
         """Whether it answers."""
         try:
-            return "data" in self._ask("/api/services")
+            self.services()
         except JaegerError:
             return False
+        return True
 
     def has_page(self) -> bool:
         """Whether it serves Jaeger's web page; one that Go built from its module does not."""
         try:
             with DIRECT.open(f"{self.query_url}/", timeout=ANSWER_SECONDS) as page:
                 return b"This is not the Jaeger UI" not in page.read()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def _ask(self, path: str, **query: object) -> dict | None:
@@ -143,8 +143,8 @@ class Jaeger:
         try:
             with DIRECT.open(url, timeout=ANSWER_SECONDS) as answer:
                 found = json.load(answer)
-            if not isinstance(found, dict):
-                raise ValueError
+            if not isinstance(found, dict) or "data" not in found:
+                raise ValueError("its answer has no data")
             return found
         except urllib.error.HTTPError as error:
             with error:
@@ -154,8 +154,8 @@ class Jaeger:
             raise JaegerError(f"Jaeger answered {error.code} to {url}: {said}") from None
         except urllib.error.URLError as error:
             raise JaegerError(f"no Jaeger answers at {self.query_url} ({error.reason}); `workshop up` starts one") from None
-        except ValueError:
-            raise JaegerError(f"what answers at {self.query_url} is no Jaeger") from None
+        except (ValueError, http.client.HTTPException) as error:
+            raise JaegerError(f"there is no Jaeger at {self.query_url}: {error}") from None
         except OSError as error:
             raise JaegerError(f"Jaeger at {self.query_url} stopped answering ({error}); see `workshop status`") from None
 
@@ -231,14 +231,14 @@ def _not_ready(log: str, how: str) -> JaegerError:
     if match := re.search(r":(\d+): bind: address already in use", log):
         return _taken(int(match[1]), "its work")
     last = "\n".join(log.strip().splitlines()[-5:])
-    return JaegerError(f"Jaeger {how}; it said last:\n{last}")
+    return JaegerError(f"Jaeger {how}; it said last:\n{last}" if last else f"Jaeger {how} and said nothing")
 
 
 def _healthy(port: int) -> bool:
     try:
         with DIRECT.open(f"http://127.0.0.1:{port}{JAEGER.health_path}", timeout=ANSWER_SECONDS) as answer:
             return answer.status == 200
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 
@@ -339,8 +339,10 @@ def _alone(saved: Path, progress: Progress) -> Iterator[None]:
     try:
         with locked(saved / "jaeger.lock", lambda: progress("another `workshop up` or `down` is at work; waiting")):
             yield
-    except PermissionError as error:
-        raise JaegerError(f"{error.filename} cannot be written: {error.strerror}. Make {saved} yours.") from None
+    except JaegerError:
+        raise
+    except OSError as error:
+        raise JaegerError(f"{error.filename or saved} cannot be written: {error.strerror}") from None
 
 
 def _already(saved: Path, ports: dict[str, int]) -> Running | None:
@@ -349,7 +351,7 @@ def _already(saved: Path, ports: dict[str, int]) -> Running | None:
     if url := os.environ.get("JAEGER_URL", "").strip():
         try:
             jaeger.services()
-        except (JaegerError, ValueError) as error:
+        except JaegerError as error:
             raise JaegerError(
                 f"JAEGER_URL is {url}, and that fails: {error}\nStart that Jaeger, or `unset JAEGER_URL` to have one here."
             ) from None
@@ -410,8 +412,9 @@ def _by_binary(binary: Path, saved: Path, ports: dict[str, int]) -> Running:
     import psutil
 
     jaeger, log = mine(ports), saved / "jaeger.log"
-    jaeger.process = _launch(binary, ports, log)
     try:
+        with undisturbed():
+            jaeger.process = _launch(binary, ports, log)
         created = psutil.Process(jaeger.process.pid).create_time()
         _record(saved, {"road": "binary", "pid": jaeger.process.pid, "created": created})
         jaeger._await_ready(ports["health"], log)
@@ -469,12 +472,16 @@ def _recorded(state: dict):
 def _end(process) -> None:
     import psutil
 
+    pause = threading.Event()
     for end in (process.terminate, process.kill):
         try:
             end()
-            process.wait(STOP_SECONDS)
+            deadline = time.monotonic() + STOP_SECONDS
+            while time.monotonic() < deadline:
+                # In a container nobody may be there to collect what has ended: it stays in the table as a zombie.
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    process.wait(0)
+                    return
+                pause.wait(0.02)
+        except (psutil.NoSuchProcess, psutil.TimeoutExpired):
             return
-        except psutil.NoSuchProcess:
-            return
-        except psutil.TimeoutExpired:
-            continue
