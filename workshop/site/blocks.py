@@ -1,0 +1,95 @@
+"""How a page's blocks look: a Python-Markdown extension, so that whatever reads mkdocs.yml draws them alike.
+
+A block shows its file's name. A diff is colored in the language of the file, its added and removed lines are marked as such.
+The sources stay plain: `<details>` gets the attribute that lets Markdown go on inside only here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import escape
+
+from markdown import Extension, Markdown
+from markdown.preprocessors import Preprocessor
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
+from pygments.util import ClassNotFound
+
+from workshop.lessons import INFO
+
+FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
+LABELS = {"console": "The app prints", "output": "Output"}
+OF_LANGUAGE = {"shell": "Terminal", "promql": "PromQL", "logql": "LogQL"}
+
+
+class Blocks(Preprocessor):
+    """Replaces fenced blocks by their HTML, before anything else reads the page."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        page, opened, inside = [], None, []
+        for line in lines:
+            match = FENCE.match(line)
+            if opened and line.rstrip() == opened["fence"]:
+                page += ["", self.md.htmlStash.store(draw(opened["info"].strip(), inside)), ""]
+                opened, inside = None, []
+            elif opened:
+                inside.append(line)
+            elif match:
+                opened = match
+            else:
+                page.append(re.sub(r"^<details(?=[ >])", '<details markdown="1"', line))
+        return page
+
+
+class BlocksExtension(Extension):
+    def extendMarkdown(self, md: Markdown) -> None:
+        md.preprocessors.register(Blocks(md), "workshop-blocks", 27)  # normalized lines first (30), raw HTML later (20)
+
+
+def makeExtension(**_) -> BlocksExtension:
+    """What MkDocs calls to get the extension."""
+    return BlocksExtension()
+
+
+def draw(info: str, lines: list[str]) -> str:
+    """One block as HTML. `info` is what stands behind the opening fence."""
+    match = INFO.match(info)
+    language, title = (match["language"], match["title"] or "") if match else ("text", "")
+    label = LABELS.get(title) or title or OF_LANGUAGE.get(language, "")
+    shown = title in LABELS or language == "console"
+    kind = "change" if language == "diff" else "shown" if shown else "command" if language == "shell" else "file"
+    name = f'<span class="filename">{escape(label[:1].upper() + label[1:] if shown else label)}</span>' if label else ""
+    rows = _changes(lines, _lexer("text", title)) if language == "diff" else _colored(lines, _lexer(language, title))
+    return f'<div class="highlight {kind}">{name}<pre><code>{"".join(rows)}</code></pre></div>'
+
+
+def _changes(lines: list[str], lexer: Lexer) -> Iterator[str]:
+    new = _colored([line[1:] for line in lines if line[:1] in ("", " ", "+")], lexer)
+    old = _colored([line[1:] for line in lines if line[:1] in ("", " ", "-")], lexer)
+    for line in lines:
+        sign = f'<span class="sign">{line[:1] or " "}</span>'
+        if line.rstrip() == "@@":
+            yield '<span class="gap">⋯\n</span>'
+        elif line.startswith("+"):
+            yield f"<ins>{sign}{next(new)}</ins>"
+        elif line.startswith("-"):
+            yield f"<del>{sign}{next(old)}</del>"
+        else:
+            next(old)
+            yield f"<span>{sign}{next(new)}</span>"
+
+
+def _colored(lines: list[str], lexer: Lexer) -> Iterator[str]:
+    """The lines as HTML, each with its end of line; no element goes beyond its line."""
+    html = highlight("\n".join(lines) + "\n", lexer, HtmlFormatter(nowrap=True))
+    return iter(html.splitlines(keepends=True))
+
+
+def _lexer(language: str, title: str) -> Lexer:
+    try:
+        return get_lexer_for_filename(title, stripnl=False) if "." in title else get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return get_lexer_by_name("text", stripnl=False)

@@ -1,0 +1,198 @@
+"""What MkDocs asks on its way from the numbered folders to the site.
+
+The pages are the README files where they lie: nothing is copied into a folder of documents, and their order is the lessons'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files as packaged
+from pathlib import Path, PurePosixPath
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.livereload import LiveReloadServer
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+from workshop import lessons
+from workshop.lessons import Lesson, LessonError
+from workshop.site import slides
+from workshop.workspace import Workspace, files as files_below
+
+HOME, LAST = "README.md", ["INSTRUCTORS.md", "CONTRIBUTING.md", "REFERENCES.md"]
+PICTURES = {".svg", ".png", ".jpg", ".webp"}
+REVEAL = ["reveal.js", "reveal.css", "plugin/notes.js"]
+LINK = re.compile(r"\]\(([^)\s:#]+)|^\[[^\]]+\]: +([^\s:#]+)(?=\s|#|$)", re.MULTILINE)
+
+# Names that Material's pages lack, so that a screen reader can tell one part from the other.
+NAMES = [
+    (r'(class="md-search" [^>]*role="dialog")', r'\1 aria-label="Search"'),
+    (r'(<nav class="md-path") aria-label="[^"]*"', r'\1 aria-label="Where you are"'),
+    (r'aria-labelledby="(__nav_[\d_]+)_label"', r'aria-labelledby="\1_title"'),
+    (r'(<label class="md-nav__title") for="(__nav_[\d_]+)"', r'\1 id="\2_title" for="\2"'),
+    (r'id="(__nav_[\d_]+)_label" tabindex="0"', r'id="\1_label" tabindex="0" title="Open or close"'),
+]
+
+serving = False
+facts: dict[str, str] = {}
+
+
+class Source(File):
+    """A file or folder of the repository that a page links to, drawn as a page."""
+
+    def is_documentation_page(self) -> bool:
+        return True
+
+
+def on_startup(command: str, **_) -> None:
+    """Remember whether a reader looks at the site on their own machine, or it is built to be published."""
+    global serving
+    serving = command == "serve"
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """The order of the pages, and what is known about each.
+
+    Raises PluginError for a lesson whose text is not what the format allows."""
+    root = _root(config)
+    last = [name for name in LAST if (root / name).is_file()]
+    try:
+        config.nav = [{"Home": HOME}, *(_branch(path, root) for path in _numbered(root)), *last]
+        facts.clear()
+        facts.update(_facts(root))
+    except LessonError as error:
+        raise PluginError(str(error)) from None
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """The pages, the decks, the pictures, the files that pages link to, and what shows a deck."""
+    root = _root(config)
+    decks = slides.decks(root)
+    pages = {root / uri for uri in _flat(config.nav)}
+    pictures = {path for folder in _numbered(root) for path in folder.rglob("*") if path.suffix in PICTURES}
+    for path in sorted(pages | pictures):
+        files.append(File.generated(config, _uri(path, root), abs_src_path=str(path)))
+    for path in sorted({*decks, *_linked([*pages, *decks], root)} - pages - pictures):
+        files.append(_beside(path, root, config))
+    for name in REVEAL:
+        path = packaged("pyreveal") / "revealjs" / "dist" / name
+        files.append(File.generated(config, f"assets/reveal/{name}", abs_src_path=str(path)))
+
+
+def on_page_markdown(markdown: str, page: Page, **_) -> str:
+    """What the navigation says about a page; a deck becomes sections."""
+    page.meta["subtitle"] = facts.get(page.file.src_uri)
+    if page.file.inclusion.is_not_in_nav():
+        page.meta["search"] = {"exclude": True}
+    if page.file.name != "slides":
+        return markdown
+    page.meta["template"] = "deck.html"
+    return slides.sections(markdown)
+
+
+def on_page_content(html: str, page: Page, files: Files, **_) -> str:
+    """The same facts below the page's title, with the way to the chapter's deck."""
+    known = [page.meta["subtitle"]] if page.meta["subtitle"] else []
+    if page.file.name == "index" and files.get_file_from_path(str(PurePosixPath(page.file.src_uri).with_name("slides.md"))):
+        known.append('<a href="slides/">Slides</a>')
+    return html.replace("</h1>", f'</h1>\n<p class="facts">{" · ".join(known)}</p>', 1) if known else html
+
+
+def on_post_page(output: str, **_) -> str:
+    """The page with the names that it lacks."""
+    for found, named in NAMES:
+        output = re.sub(found, named, output)
+    return output
+
+
+def on_serve(server: LiveReloadServer, config: MkDocsConfig, **_) -> None:
+    """Draw the site anew when a page changes, or the reader's progress."""
+    root = _root(config)
+    for path in [*_numbered(root), root / ".saved", *(root / name for name in [HOME, *LAST])]:
+        if path.exists():
+            server.watch(str(path), recursive=path.name != ".saved")
+
+
+def _root(config: MkDocsConfig) -> Path:
+    return Path(config.config_file_path).parent
+
+
+def _uri(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return [readme.parent for readme in sorted(folder.glob("[0-9][0-9][0-9]/README.md"))]
+
+
+def _branch(folder: Path, root: Path) -> str | dict:
+    readme = folder / "README.md"
+    below = [_branch(child, root) for child in _numbered(folder)]
+    return {lessons.title(readme, root): [_uri(readme, root), *below]} if below else _uri(readme, root)
+
+
+def _flat(nav: list | dict | str) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    for item in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else []:
+        yield from _flat(item)
+
+
+def _facts(root: Path) -> Iterator[tuple[str, str]]:
+    """The address of a page, and what the navigation says about it."""
+    everything = lessons.lessons(root)
+    progress = Workspace(root).progress() if serving else {"current": None, "done": []}
+    for lesson in everything:
+        state = "done ✓" if lesson.name in progress["done"] else "you are here" if lesson.name == progress["current"] else ""
+        yield _uri(lesson.readme, root), _joined(lesson.name, _time([lesson]), state)
+    for folder in lessons.chapters(root):
+        below = [lesson for lesson in everything if folder in lesson.folder.parents]
+        done = sum(lesson.name in progress["done"] for lesson in below)
+        if below:
+            count = "1 lesson" if len(below) == 1 else f"{len(below)} lessons"
+            yield _uri(folder / "README.md", root), _joined(count, _time(below), f"{done} done ✓" if done else "")
+
+
+def _joined(*known: str) -> str:
+    return " · ".join(part for part in known if part)
+
+
+def _time(taken: list[Lesson]) -> str:
+    hours, minutes = divmod(sum(lesson.minutes for lesson in taken), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _linked(pages: list[Path], root: Path) -> Iterator[Path]:
+    """The files and folders of the repository that pages link to; for a folder without a page also what lies in it."""
+    for page in pages:
+        for match in LINK.finditer(page.read_text(encoding="utf-8")):
+            path = (page.parent / (match[1] or match[2])).resolve()
+            if path.is_relative_to(root) and path.exists() and not (path / "README.md").exists():
+                yield path
+                if path.is_dir():
+                    yield from (path / name for name in files_below(path))
+
+
+def _beside(path: Path, root: Path, config: MkDocsConfig) -> File:
+    """A page for what is not in the navigation: a deck, a quiz, any file or folder of the repository."""
+    uri, level = _uri(path, root), InclusionLevel.NOT_IN_NAV
+    if path.is_dir():
+        content = "\n".join(f"- [`{name}`]({path.name}/{name})" for name in files_below(path))
+    else:
+        text = None if path.suffix == ".md" else _text(path)
+        if text is None:
+            return File.generated(config, uri, abs_src_path=str(path), inclusion=level)
+        fence = max(["``", *re.findall("`{3,}", text)], key=len) + "`"
+        content = f'{fence}text title="{uri}"\n{text}\n{fence}'
+    page = Source.generated(config, uri, content=f"# `{uri}`\n\n{content}\n", inclusion=level)
+    page.dest_uri = f"{uri}/index.html"
+    return page
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n")
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,111 @@
+"""Decks: `slides.md` beside a chapter's README.
+
+A line `---` begins the next slide, a line `Note:` what only the speaker sees. Blocks are those of lessons, and every line of
+them stands in a lesson.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from workshop.lessons import FENCE, ROOT, Block, LessonError, lessons, parse, replay
+
+TEXT_LINES = 7
+BLOCK_LINES = 12
+
+
+@dataclass(frozen=True)
+class Slide:
+    """What is shown, and what only the speaker sees. `line` is where it begins in its file, counted from 1."""
+
+    line: int
+    body: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def decks(root: Path = ROOT) -> list[Path]:
+    """Every deck, in the order of the chapters."""
+    return sorted(root.glob("[0-9][0-9][0-9]/slides.md"))
+
+
+def slides(text: str) -> list[Slide]:
+    """The slides of a deck."""
+    found, begin, body, notes, fence = [], 1, [], [], ""
+    shown = body
+    for number, line in enumerate([*text.splitlines(), "---"], 1):
+        if not fence and line.rstrip() == "---":
+            found.append(Slide(begin, tuple(body), tuple(notes)))
+            begin, body, notes = number + 1, [], []
+            shown = body
+        elif not fence and line.startswith("Note:"):
+            shown = notes
+            shown.append(line.removeprefix("Note:").strip())
+        else:
+            if fence and line.rstrip() == fence:
+                fence = ""
+            elif not fence and (match := FENCE.match(line)):
+                fence = match["fence"]
+            shown.append(line)
+    return found
+
+
+def sections(text: str) -> str:
+    """A deck as the Markdown that is drawn: a section for each slide, with an aside for the speaker."""
+    return "\n".join(
+        '<section markdown="1">\n\n{}\n\n<aside class="notes" markdown="1">\n\n{}\n\n</aside>\n\n</section>\n'.format(
+            "\n".join(slide.body), "\n".join(slide.notes)
+        )
+        for slide in slides(text)
+    )
+
+
+def check(deck: Path, root: Path = ROOT) -> None:
+    """Read a deck as strictly as a lesson.
+
+    Raises LessonError for a slide with too many lines, and for a block that shows what no lesson does."""
+    where = deck.relative_to(root).as_posix()
+    text = deck.read_text(encoding="utf-8")
+    blocks, _ = parse(text, where, root)
+    for slide in slides(text):
+        count = len(list(_text_lines(slide)))
+        if count > TEXT_LINES:
+            raise LessonError(f"{where}:{slide.line}: the slide has {count} lines of text; {TEXT_LINES} can be read from afar")
+    for block in blocks:
+        if len(block.lines) > BLOCK_LINES:
+            raise block.error(f"the block has {len(block.lines)} lines; {BLOCK_LINES} fit on a slide, so show a part of it")
+        if block.kind == "create":
+            _check_quoted(block, deck.parent, root)
+        elif block.kind not in ("quote", "shown") and not any(
+            (block.kind, block.title) == (other.kind, other.title) and _within(block.lines, other.lines)
+            for lesson in lessons(root)
+            for other in lesson.blocks
+        ):
+            raise block.error("no lesson has a block with these lines; copy them word for word from one")
+
+
+def _check_quoted(block: Block, chapter: Path, root: Path) -> None:
+    everything = lessons(root)
+    typing = [lesson for lesson in everything if chapter in lesson.folder.parents]
+    writes = any(other.title.startswith("src/") for lesson in typing for other in lesson.blocks)
+    for lesson in reversed(typing) if writes else everything[-1:]:
+        content = replay(lesson).get(block.title.removeprefix("src/"), b"").decode(errors="replace")
+        if _within(block.lines, tuple(content.splitlines())):
+            return
+    raise block.error(f"after no lesson of {chapter.name} does {block.title} hold these lines; copy them word for word")
+
+
+def _within(wanted: tuple[str, ...], lines: tuple[str, ...]) -> bool:
+    return any(lines[at : at + len(wanted)] == wanted for at in range(len(lines) - len(wanted) + 1))
+
+
+def _text_lines(slide: Slide) -> Iterator[str]:
+    """What has to be read on a slide besides its heading, its picture and its block."""
+    fence = ""
+    for line in slide.body:
+        match = FENCE.match(line)
+        if fence or match:
+            fence = "" if line.rstrip() == fence else fence or match["fence"]
+        elif line.strip() and not line.startswith(("#", "![")):
+            yield line
