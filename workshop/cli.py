@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -270,6 +271,36 @@ def trace(trace_id: str | None, log: Path | None, service: str, svg: Path | None
         click.echo(f"{svg}: trace {spans[0].trace_id}, {len(spans)} spans")
     else:
         waterfall.terminal(spans, Console(highlight=False))
+
+
+@main.command()
+@click.argument("lesson", type=LESSON, required=False)
+@click.option("--answers", type=click.File("rb"), help="Answer from a file (- is standard input): one letter a line.")
+@click.option("--again", is_flag=True, help="Forget what you answered, and start over.")
+@click.option(
+    "--log",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Ask about the newest trace of a console log, not of Jaeger.",
+)
+@click.pass_context
+def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, again: bool, log: Path | None) -> None:
+    """Answer the questions of LESSON, one at a time. A wrong choice is answered by why.
+
+    Ctrl-C stops, and the next time goes on where you stopped. Without LESSON: the one that you started last.
+
+    \b
+    Examples:
+      workshop quiz 100/200
+      workshop quiz 100/200 --answers answers.txt
+    """
+    from workshop.quiz import Quiz, read_answers, take
+
+    quiz = Quiz(lesson or _current())
+    quiz.begin(again, log)
+    if answers is None and not sys.stdin.isatty():
+        answers = sys.stdin.buffer
+    given = read_answers(answers.read(100_000), getattr(answers, "name", "<stdin>"), quiz.questions) if answers else None
+    ctx.exit(0 if take(quiz, given) else 1)
 
 
 @main.command()
