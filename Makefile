@@ -33,3 +33,38 @@ clean:  ## remove what was installed and made here; your work (src/, .saved/) st
 define pin
 { grep '^# ' $(2) > $(2).new; $(PIN) $(1) --output-file $(2) && cat $(2) >> $(2).new && mv $(2).new $(2); }
 endef
+
+# The lessons as a site and as slides. To take the lessons none of this is needed.
+PORT ?= 8000
+.PHONY: serve site slides-pdf test-browser install-python install-site install-browser pins-site
+
+serve: install-python  ## the lessons as a site with your progress, drawn anew at each change; PORT=8001 serves it there
+	@$(PYTHON) -m workshop.site serve --port $(PORT)
+
+site: install-python  ## the site to publish, with the slides, in site/
+	@$(PYTHON) -m workshop.site build
+
+slides-pdf: site install-browser  ## each chapter's slides as site/100/slides.pdf (needs Chromium)
+	.venv/bin/python -m workshop.site.pdf
+
+test: install-site
+test-browser: install-browser  ## the site and the slides in a real browser (needs Chromium)
+	@$(PYTHON) -m workshop.install --only tests
+	.venv/bin/python -m pytest workshop/tests/browser
+
+install-python:
+	@$(PYTHON) -m workshop.install --only python
+
+install-site: install-python
+	@$(PYTHON) -m workshop.site install
+
+install-browser: install-python
+	@$(PYTHON) -m workshop.site install --browser
+
+pins-site:  ## the site's and the browser's requirements files anew, after `make pins`
+	@$(call extra,site) | $(call pin,--constraint requirements.txt -,workshop/site/requirements.txt)
+	@$(call extra,browser) | $(call pin,--constraint requirements.txt -,workshop/tests/browser/requirements.txt)
+
+define extra
+sed -n '/^$(1) = \[/,/^\]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml
+endef

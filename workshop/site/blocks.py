@@ -21,8 +21,9 @@ from pygments.util import ClassNotFound
 from workshop.lessons import INFO
 
 FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
-LABELS = {"console": "The app prints", "output": "Output"}
-OF_LANGUAGE = {"shell": "Terminal", "promql": "PromQL", "logql": "LogQL"}
+# By the block's title, else by its language.
+KINDS = {"console": "shown", "output": "shown", "diff": "change", "shell": "command"}
+LABELS = {"console": "The app prints", "output": "Output", "shell": "Terminal", "promql": "PromQL", "logql": "LogQL"}
 
 
 class Blocks(Preprocessor):
@@ -58,12 +59,12 @@ def draw(info: str, lines: list[str]) -> str:
     """One block as HTML. `info` is what stands behind the opening fence."""
     match = INFO.match(info)
     language, title = (match["language"], match["title"] or "") if match else ("text", "")
-    label = LABELS.get(title) or title or OF_LANGUAGE.get(language, "")
-    shown = title in LABELS or language == "console"
-    kind = "change" if language == "diff" else "shown" if shown else "command" if language == "shell" else "file"
-    name = f'<span class="filename">{escape(label[:1].upper() + label[1:] if shown else label)}</span>' if label else ""
-    rows = _changes(lines, _lexer("text", title)) if language == "diff" else _colored(lines, _lexer(language, title))
-    return f'<div class="highlight {kind}">{name}<pre><code>{"".join(rows)}</code></pre></div>'
+    kind = KINDS.get(title) or KINDS.get(language, "file")
+    label = LABELS.get(title or language, title)
+    name = f'<span class="filename">{escape(label[:1].upper() + label[1:] if kind == "shown" else label)}</span>' if label else ""
+    rows = _changes(lines, _lexer("text", title)) if kind == "change" else _colored(lines, _lexer(language, title))
+    search = " data-search-exclude" if kind == "shown" else ""
+    return f'<div class="highlight {kind}"{search}>{name}<pre><code>{"".join(rows)}</code></pre></div>'
 
 
 def _changes(lines: list[str], lexer: Lexer) -> Iterator[str]:

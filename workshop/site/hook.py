@@ -35,6 +35,13 @@ NAMES = [
     (r'id="(__nav_[\d_]+)_label" tabindex="0"', r'id="\1_label" tabindex="0" title="Open or close"'),
 ]
 
+# A third of Material's style sheet is for parts that no page here has: a rule whose every selector names one of them goes.
+RULE = re.compile(r"(?P<selectors>[^{}]+)\{[^{}]*\}")
+UNUSED = re.compile(
+    r"\[dir=rtl\]|\.(admonition|critic|grid|keys\b|mermaid|tabbed-|task-list)"
+    r"|\.md-(annotation|author|banner|clipboard|code__|consent|feedback|post|select|social|source|tabs|tag|version)"
+)
+
 serving = False
 facts: dict[str, str] = {}
 
@@ -107,12 +114,22 @@ def on_post_page(output: str, **_) -> str:
     return output
 
 
+def on_post_build(config: MkDocsConfig) -> None:
+    """Make the style sheet no larger than it has to be."""
+    for sheet in Path(config.site_dir).glob("assets/stylesheets/main.*.css"):
+        sheet.write_text(RULE.sub(_if_used, sheet.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def on_serve(server: LiveReloadServer, config: MkDocsConfig, **_) -> None:
     """Draw the site anew when a page changes, or the reader's progress."""
     root = _root(config)
     for path in [*_numbered(root), root / ".saved", *(root / name for name in [HOME, *LAST])]:
         if path.exists():
             server.watch(str(path), recursive=path.name != ".saved")
+
+
+def _if_used(rule: re.Match) -> str:
+    return "" if all(UNUSED.search(one) and ":not(" not in one for one in rule["selectors"].split(",")) else rule[0]
 
 
 def _root(config: MkDocsConfig) -> Path:

@@ -1,0 +1,38 @@
+"""Prints each deck of the built site beside it: `site/100/slides.pdf`. Run by `make slides-pdf`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from workshop.errors import UserError
+from workshop.lessons import ROOT
+from workshop.site import slides
+from workshop.site.browser import chromium, served
+
+PRINTED = "document.querySelectorAll('.pdf-page').length === Reveal.getTotalSlides()"
+
+
+def print_decks(site: Path, root: Path = ROOT) -> list[Path]:
+    """One PDF for each deck, one page for each slide; gives their paths.
+
+    Raises UserError when there is no browser."""
+    made = []
+    with chromium() as browser, served(site) as address:
+        for deck in slides.decks(root):
+            chapter = deck.parent.name
+            page = browser.new_page()
+            page.goto(f"{address}/{chapter}/slides/?print-pdf")
+            page.wait_for_function(PRINTED)
+            made.append(site / chapter / "slides.pdf")
+            page.pdf(path=made[-1], prefer_css_page_size=True, print_background=True)
+            page.close()
+    return made
+
+
+if __name__ == "__main__":
+    try:
+        for path in print_decks(ROOT / "site"):
+            print(path.relative_to(ROOT))
+    except UserError as error:
+        sys.exit(str(error))
