@@ -95,7 +95,7 @@ class Machine:
     listeners: dict[int, str] = field(default_factory=dict)  # taken port: by what
     own: tuple[int, ...] = ()  # the taken ports whose program was started in this src/
     jaeger: str = "not running"  # the first line of `workshop status`
-    binary: str = ""
+    binary: bool = False  # whether Jaeger's program is on this machine
     docker: str | None = None  # None: not installed; else why no engine answers
     archive: str = ""  # the host of Jaeger's archive, if it can be reached
     go: str = ""  # a Go that can build Jaeger
@@ -219,12 +219,13 @@ def release(m: Machine) -> Finding:
 def sqlalchemy(m: Machine) -> Finding:
     """Whether SQLAlchemy is inside the range that its instrumentation declares in its own metadata."""
     from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
     instrumentation, found = m.packages.get("opentelemetry-instrumentation-sqlalchemy"), m.packages.get("sqlalchemy")
     if not instrumentation or not found:
         return Finding(FIX, "sqlalchemy", "it or its instrumentation is missing", "both", _install(m))
     needs = map(Requirement, instrumentation.requires)
-    known = next(need.specifier for need in needs if need.name.lower() == "sqlalchemy")
+    known = next((need.specifier for need in needs if need.name.lower() == "sqlalchemy"), SpecifierSet())
     if not known.contains(found.version, prereleases=True):
         expected = f"{known}: outside of it no statement makes a span"
         return Finding(FIX, "sqlalchemy", found.version, expected, _install(m))
@@ -258,7 +259,7 @@ def dependencies(m: Machine) -> Finding:
 
 def commands(m: Machine) -> Finding:
     if m.missing:
-        get = f"`{m.installer} {' '.join(m.missing)}`" if m.installer else "macOS: `xcode-select --install`"
+        get = f"`{m.installer} {' '.join(m.missing)}`" if m.installer else "on a Mac: `xcode-select --install`"
         return Finding(FIX, "commands", f"no {' and no '.join(m.missing)}", ", ".join(NEEDED), get)
     return Finding(OK, "commands", f"{', '.join(NEEDED)} are here")
 
@@ -289,7 +290,7 @@ def jaeger(m: Machine) -> Finding:
     if m.docker == "":
         return Finding(OK, "jaeger", "`workshop up` starts it in a container")
     if m.binary:
-        return Finding(OK, "jaeger", f"on this machine; `workshop up` starts {_short(m.binary)}")
+        return Finding(OK, "jaeger", "its program is on this machine; `workshop up` starts it")
     far = [f"{m.archive} can be reached for its archive"] * bool(m.archive) + [f"{m.go} can build it"] * bool(m.go)
     if far:
         seen = f"not here yet; {' and '.join(far)}"
@@ -348,14 +349,15 @@ def variables(m: Machine) -> list[Finding]:
     from workshop import settings
 
     found, others = [], []
+    names_are_known = "opentelemetry-sdk" in m.packages
     for name, value in m.exported.items():
         unset = f"`unset {name}`, and take it out of your shell's start-up file"
-        signal_ = re.match(r"OTEL_(TRACES|METRICS|LOGS)_EXPORTER$", name)
-        known = settings.exporters(signal_[1].lower()) if signal_ else frozenset()
-        wrong = [word for word in map(str.strip, value.split(",")) if signal_ and word not in known]
+        exporter = re.match(r"OTEL_(TRACES|METRICS|LOGS)_EXPORTER$", name) if names_are_known else None
+        known = settings.exporters(exporter[1].lower()) if exporter else frozenset()
+        wrong = [word for word in re.split(r"[,\s]+", value) if word and word not in known]
         if name.lower().endswith("_proxy"):
             continue
-        if wrong:
+        if exporter and wrong:
             right = settings.nearest(wrong[0], known) or "console"
             expected = f"{right}: with a name that no exporter has, the agent gives up"
             found.append(Finding(FIX, "variables", f"{name}={value}", expected, unset))
@@ -365,7 +367,7 @@ def variables(m: Machine) -> list[Finding]:
         elif name == "FLASK_APP" and not value.startswith("wsgi"):
             expected = "nothing: `flask run` finds src/wsgi.py by itself"
             found.append(Finding(FIX, "variables", f"{name}={value}", expected, unset))
-        elif name.startswith("OTEL_") and not settings.is_known(name) and "opentelemetry-sdk" in m.packages:
+        elif name.startswith("OTEL_") and names_are_known and not settings.is_known(name):
             right = settings.nearest(name, settings.known())
             expected = right or "a name that OpenTelemetry knows"
             found.append(Finding(NOTE, "variables", f"{name}: no package reads it", expected, f"`unset {name}`"))
@@ -390,13 +392,12 @@ def proxies(m: Machine) -> list[Finding]:
     swallows += ["gRPC"] if grpc and not _spared(lower, star=False) else []
     if not (http or grpc):
         return []
-    proxy = re.sub("//.*@", "//***@", http or grpc)
     if not swallows:
-        return [Finding(OK, "proxy", f"{proxy}, and 127.0.0.1 is spared")]
+        return [Finding(OK, "proxy", f"{http or grpc}, and 127.0.0.1 is spared")]
     kept = [entry.strip() for entry in (lower or upper).split(",") if entry.strip()]
     spared = ",".join(dict.fromkeys([*kept, "localhost", "127.0.0.1"]))
     return [Finding(
-        FIX, "proxy", f"{proxy} would get your spans: OTLP over {' and over '.join(swallows)}",
+        FIX, "proxy", f"{http or grpc} would get your spans: OTLP over {' and over '.join(swallows)}",
         "none for what is on this machine",
         f"`export no_proxy={shlex.quote(spared)} NO_PROXY={shlex.quote(spared)}`",
     )]
@@ -523,7 +524,7 @@ def gather(root: Path = ROOT, ports: dict[str, int] | None = None) -> Machine:
     state, why_no_docker = _jaeger_and_docker(root, ports)
     wanted = [ports["app"]] if state.startswith("running") else list(ports.values())
     owners = {port: _owner(port) if app.answers(port) else ("", None) for port in wanted}
-    binary = roads.at_hand(JAEGER)
+    binary = roads.at_hand(JAEGER) is not None
     near = state.startswith("running") or why_no_docker == "" or binary
     archive, go = ("", "") if near else _far_roads()
     return Machine(
@@ -542,7 +543,7 @@ def gather(root: Path = ROOT, ports: dict[str, int] | None = None) -> Machine:
         listeners={port: owner for port, (owner, _) in owners.items()},
         own=tuple(port for port, (_, folder) in owners.items() if folder == root / "src"),
         jaeger=state,
-        binary=str(binary or ""),
+        binary=binary,
         docker=why_no_docker,
         archive=archive,
         go=go,
@@ -739,7 +740,8 @@ def report(findings: list[Finding], paint: Callable[[str, str], str] = lambda te
 
 
 def _wrapped(name: str, text: str) -> str:
-    together = re.sub(r"`[^`]+`", lambda command: command[0].replace(" ", "\0"), text)  # a command stays on one line
+    secret = re.sub(r"://[^/@\s]+@", "://***@", text)
+    together = re.sub(r"`[^`]+`", lambda command: command[0].replace(" ", "\0"), secret)  # a command stays on one line
     head = f"{'':<6}{name:<14}"
     indent = {"initial_indent": head, "subsequent_indent": " " * len(head)}
     return fill(together, 79, **indent, break_long_words=False, break_on_hyphens=False).replace("\0", " ")

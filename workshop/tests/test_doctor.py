@@ -165,7 +165,7 @@ def test_no_virtual_environment_is_noted():
 
 
 def overlay(folder: Path, **versions: str) -> str:
-    """A folder for PYTHONPATH in which packages seem to be installed in these versions, with the needs of the real ones."""
+    """A folder for PYTHONPATH in which packages seem to be installed in these versions, with the needs of the real."""
     for name, version in versions.items():
         name = name.replace("_", "-")
         info = folder / f"{name}-{version}.dist-info"
@@ -213,6 +213,13 @@ def test_missing_packages_are_counted():
     assert the("packages", m).level == FIX
     assert re.match(r"flask missing \(pinned: [\d.]+\), .*, and \d+ more$", the("packages", m).seen)
     assert the("release", m).level == the("sqlalchemy", m).level == FIX
+
+
+def test_names_and_values_are_judged_only_where_the_packages_are_that_know_them():
+    exported = {"OTEL_TRACES_EXPORTER": "console", "OTEL_ANY": "1"}
+    (finding,) = doctor.variables(replace(here(), packages={}, exported=exported))
+    assert finding.level == NOTE and finding.seen == "your shell exports OTEL_TRACES_EXPORTER, OTEL_ANY"
+    assert doctor.variables(replace(here(), exported={"OTEL_TRACES_EXPORTER": "console, otlp,"}))[0].level == NOTE
 
 
 def test_pins_of_another_system_or_python_do_not_count():
@@ -322,9 +329,9 @@ def test_a_jaeger_url_that_nobody_answers_is_to_fix_and_unset():
 
 
 def test_the_nearest_road_to_jaeger_is_told():
-    m = replace(here(), jaeger="not running; `workshop up` starts it", binary="", docker=None)
+    m = replace(here(), jaeger="not running; `workshop up` starts it", binary=False, docker=None)
     assert doctor.jaeger(replace(m, docker="")).level == OK
-    assert doctor.jaeger(replace(m, binary="/usr/bin/jaeger")).level == OK
+    assert doctor.jaeger(replace(m, binary=True)).level == OK
     far = doctor.jaeger(replace(m, archive="github.com", go="go1.26.8"))
     assert far.level == NOTE and "github.com" in far.seen and "go1.26.8 can build it" in far.seen
     assert doctor.jaeger(m).level == FIX
@@ -338,10 +345,10 @@ def test_the_far_roads_are_looked_for_where_no_near_one_is(tmp_path, monkeypatch
         address = f"http://127.0.0.1:{mirror.getsockname()[1]}"
         monkeypatch.setenv("WORKSHOP_ARCHIVES", address)
         m = doctor.gather(ports=some_ports())
-        assert (m.binary, m.archive, m.go) == ("", "127.0.0.1", "go1.99.1")
+        assert (m.binary, m.archive, m.go) == (False, "127.0.0.1", "go1.99.1")
     tool(tmp_path / "bin", "go", "echo go1.20.1")
     m = doctor.gather(ports=some_ports())
-    assert (m.binary, m.archive, m.go) == ("", "", "")
+    assert (m.binary, m.archive, m.go) == (False, "", "")
 
 
 def tool(folder: Path, name: str, script: str) -> None:
@@ -379,7 +386,7 @@ def test_docker_is_looked_at_in_wsl_and_in_containers_and_may_be_missing():
 def test_disk_space_counts_the_build_by_go_only_where_that_is_the_road():
     m = replace(here(), free=2e9)
     assert doctor.disk(m).level == OK
-    alone = replace(m, jaeger="not running", binary="", docker=None, archive="", go="go1.26.8")
+    alone = replace(m, jaeger="not running", binary=False, docker=None, archive="", go="go1.26.8")
     assert doctor.disk(alone).level == NOTE and "go clean" in doctor.disk(alone).do
     assert doctor.disk(replace(alone, archive="github.com")).level == OK
     assert doctor.disk(replace(m, free=0.2e9)).level == FIX
@@ -441,6 +448,7 @@ def test_a_proxy_may_get_the_spans_of_one_protocol_only(variables, over):
 def test_a_proxy_that_spares_loopback_is_fine_and_one_of_the_system_counts():
     spared = {"http_proxy": "http://proxy.example:3128", "no_proxy": "localhost,127.0.0.0/8"}
     assert the("proxy", replace(here(), exported=spared)).level == OK
+    assert "secret" not in doctor.report([the("proxy", replace(here(), system_proxy="http://me:secret@p:1"))])
     assert doctor.proxies(replace(here(), exported={"HTTPS_PROXY": "http://proxy.example:3128"})) == []
     assert the("proxy", replace(here(), system_proxy="http://proxy.example:3128")).level == FIX
 
