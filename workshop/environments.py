@@ -62,7 +62,7 @@ def end_by_signals() -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold back Ctrl-C and the like until the end of the block: a process that it starts must be known before it is left."""
+    """Hold back Ctrl-C and the like until the end of the block: what it starts must be known before it is left."""
     came: list[int] = []
     before = {}
     try:
@@ -172,14 +172,12 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         yield
 
 
-def make_environment(
-    folder: Path, requirements: Path, progress: Progress, editable: Path | None = None
-) -> bool:
-    """Make `folder` a virtual environment that holds the pinned requirements, by uv where it is on PATH, else by venv and pip.
+def make_environment(folder: Path, requirements: Path, progress: Progress, editable: Path | None = None) -> bool:
+    """Make `folder` a virtual environment with the pinned requirements, by uv if that is on PATH, else by venv and pip.
 
-    `editable` is a project to install as it lies there, without what it depends on. Returns False when nothing was to do: a
-    stamp inside remembers content and place. An environment that somebody else made there is used as it is; what an
-    interrupted run left is made anew. Raises EnvironmentFailed."""
+    `editable` is a project to install as it lies there, without what it depends on. Returns False when nothing was to
+    do: a stamp inside remembers content and place. An environment that somebody else made there is used as it is; what
+    an interrupted run left is made anew. Raises EnvironmentFailed."""
     stamp = folder / "workshop-stamp"
     place, content = str(folder), _digest(requirements, *([editable / "pyproject.toml"] if editable else []))
     was_place, was_content = _read_stamp(stamp)
@@ -251,15 +249,16 @@ def _explained(said: str, folder: Path, requirements: Path) -> str:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if "ensurepip" in said or "No module named venv" in said:
         return (
-            f"this Python ({sys.executable}) cannot make a virtual environment: its venv module is not complete.\n"
-            f"On Debian and Ubuntu: sudo apt install python{version}-venv\nOr install uv (docs.astral.sh/uv), then run this again."
+            f"This Python ({sys.executable}) cannot make a virtual environment: its venv module is not complete.\n"
+            f"On Debian and Ubuntu: sudo apt install python{version}-venv\n"
+            "Or install uv (docs.astral.sh/uv). Then run this again."
         )
     if re.search(r"hash", said, re.IGNORECASE) and re.search(r"mismatch|do not match", said, re.IGNORECASE):
-        cure = f"A package is not the one that {requirements.name} pins. Nothing of it was kept; a proxy or mirror may change files."
+        cure = f"A package is not the one that {requirements.name} pins, and was refused. Does a mirror change files?"
     elif "No module named pip" in said:
         cure = f"{folder} is a virtual environment without pip. Remove it, then run this again."
     elif re.search(r"No space left|Errno 28", said):
         cure = "The disk is full. Free some space, then run this again."
     else:
-        cure = "Is the network up, and may this machine reach the package index? Run this again; it repairs what is half done."
+        cure = "Is the network up, and the package index within reach? Then run this again; it mends what is half done."
     return f"{folder.name} could not be filled from {requirements.name}:\n{said}\n{cure}"

@@ -1,20 +1,23 @@
 """Makes the workshop ready: `.venv` with the pinned packages and this workshop in it, and Jaeger's binary beside it.
 
-`python3 -m workshop.install` needs nothing but Python 3.10, may be run again at any time, and repairs what an interrupted
-run left. `--only python` and `--only jaeger` do one half, `--only tests` adds what the workshop's own tests need.
+`python3 -m workshop.install` needs nothing but Python 3.10, may be run again at any time, and repairs what an
+interrupted run left. `--only python` and `--only jaeger` do one half, `--only tests` adds what the tests of the
+workshop itself need.
 """
 
 import sys
 
+if sys.platform == "win32":
+    sys.exit("The workshop runs on Linux and macOS. On Windows use WSL or a dev container; README.md says how.")
 if sys.version_info < (3, 10):  # so this file alone keeps to syntax that an old Python can read
     from shutil import which
     from subprocess import call
 
     known = ["python3." + str(minor) for minor in range(14, 9, -1)]
     newer = [name for name in known if which(name) and call([name, "-c", ""]) == 0]
+    cure = "Run: make demo PYTHON=%s" % newer[0] if newer else "Install a newer one: python.org, your system, or uv."
     sys.exit(
-        "The workshop needs Python 3.10 or newer; %s is %d.%d.\n" % (sys.executable, sys.version_info[0], sys.version_info[1])
-        + ("Run: make demo PYTHON=%s" % newer[0] if newer else "Install a newer one (python.org, your package manager, or uv).")
+        "The workshop needs Python 3.10 or newer; %s is %d.%d.\n%s" % (sys.executable, *sys.version_info[:2], cure)
     )
 
 import argparse
@@ -104,6 +107,8 @@ def main(arguments: list[str]) -> int:
                 beside = Beside()
         if only in (None, "python"):
             changed |= install_python()
+            if beside:
+                _say("packages", "ready")
         if only == "tests":
             add_requirements(ROOT / ".venv", TEST_REQUIREMENTS, lambda text: _say("tests", text))
         if beside and not beside.wait():
@@ -112,6 +117,12 @@ def main(arguments: list[str]) -> int:
                 return 1
     except EnvironmentFailed as error:
         print(f"\n{error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"\n{error.filename or ROOT}: {error.strerror}. The repository must lie where you may write.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("\nStopped. Run it again: it goes on from here.", file=sys.stderr)

@@ -25,7 +25,16 @@ from workshop import roads
 from workshop.errors import UserError
 from workshop.addresses import address
 from workshop.app import answers
-from workshop.environments import CommandFailed, Progress, Ticker, inherited_environment, kill_group, locked, run, undisturbed
+from workshop.environments import (
+    CommandFailed,
+    Progress,
+    Ticker,
+    inherited_environment,
+    kill_group,
+    locked,
+    run,
+    undisturbed,
+)
 from workshop.lessons import ROOT
 from workshop.programs import JAEGER
 from workshop.spans import Span, read_jaeger
@@ -46,7 +55,7 @@ class JaegerError(UserError, OSError):
 
 
 class Jaeger:
-    """A Jaeger that listens on 127.0.0.1, or wherever `query_url` says. One that `start` has started ends with `stop`."""
+    """A Jaeger on this machine, or wherever `query_url` says. One that `start` has started ends with `stop`."""
 
     def __init__(self, query_url: str, grpc_port: int = JAEGER.ports["grpc"], http_port: int = JAEGER.ports["http"]):
         self.query_url, self.grpc_port, self.http_port = query_url.rstrip("/"), grpc_port, http_port
@@ -101,7 +110,9 @@ class Jaeger:
         """The spans of one trace, none if Jaeger does not know it. Raises JaegerError when Jaeger does not answer."""
         return read_jaeger(self._ask(f"/api/traces/{trace_id}") or {})
 
-    def traces(self, service: str, operation: str = "", tags: dict[str, str] | None = None, limit: int = 100) -> list[Span]:
+    def traces(
+        self, service: str, operation: str = "", tags: dict[str, str] | None = None, limit: int = 100
+    ) -> list[Span]:
         """The spans of a service's newest traces. `tags` are compared as text; `span.kind` cannot be one of them."""
         query = {"service": service, "limit": limit}
         query |= {"operation": operation} if operation else {}
@@ -153,18 +164,24 @@ class Jaeger:
                 said = error.read(200).decode(errors="replace").strip()
             raise JaegerError(f"Jaeger answered {error.code} to {url}: {said}") from None
         except urllib.error.URLError as error:
-            raise JaegerError(f"no Jaeger answers at {self.query_url} ({error.reason}); `workshop up` starts one") from None
+            raise JaegerError(
+                f"no Jaeger answers at {self.query_url} ({error.reason}); `workshop up` starts one"
+            ) from None
         except (ValueError, http.client.HTTPException) as error:
             raise JaegerError(f"there is no Jaeger at {self.query_url}: {error}") from None
         except OSError as error:
-            raise JaegerError(f"Jaeger at {self.query_url} stopped answering ({error}); see `workshop status`") from None
+            raise JaegerError(
+                f"Jaeger at {self.query_url} stopped answering ({error}); see `workshop status`"
+            ) from None
 
     def _await_ready(self, health_port: int, log: Path) -> None:
         deadline, pause = time.monotonic() + READY_SECONDS, threading.Event()
         while not _healthy(health_port):
             ended = self.process is not None and self.process.poll() is not None
             if ended or time.monotonic() > deadline:
-                raise _not_ready(log.read_text(errors="replace"), "ended" if ended else f"was not ready in {READY_SECONDS} s")
+                raise _not_ready(
+                    log.read_text(errors="replace"), "ended" if ended else f"was not ready in {READY_SECONDS} s"
+                )
             pause.wait(0.02)
 
 
@@ -245,14 +262,19 @@ def _healthy(port: int) -> bool:
 def _launch(binary: Path, ports: dict[str, int], log: Path) -> subprocess.Popen:
     env = {**inherited_environment(), "JAEGER_HOST": "127.0.0.1", **_port_settings(ports)}
     with open(log, "wb") as output:
-        return subprocess.Popen(
-            [binary, f"--config={CONFIGURATION}"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=env,
-            start_new_session=True,
-        )
+        try:
+            return subprocess.Popen(
+                [binary, f"--config={CONFIGURATION}"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise JaegerError(
+                f"{binary} does not start: {error.strerror}. Remove it, then run `workshop up`."
+            ) from None
 
 
 def _port_settings(ports: dict[str, int]) -> dict[str, str]:
@@ -263,14 +285,14 @@ def _port_settings(ports: dict[str, int]) -> dict[str, str]:
 
 
 def mine(ports: dict[str, int] = JAEGER.ports) -> Jaeger:
-    """The learner's Jaeger, whether it is up or not: the one that JAEGER_URL names, else that on the well-known ports."""
+    """The learner's Jaeger, up or not: the one that JAEGER_URL names, else that on the well-known ports."""
     local = f"http://127.0.0.1:{ports['query']}"
     return Jaeger(os.environ.get("JAEGER_URL", "").strip() or local, ports["grpc"], ports["http"])
 
 
 @dataclass(frozen=True)
 class Running:
-    """The Jaeger that lessons mean by "your Jaeger". `road` says how it came; `started` whether this call started it."""
+    """What lessons call "your Jaeger". `road` says how it came, `started` whether this call started it."""
 
     jaeger: Jaeger
     road: str
@@ -280,7 +302,7 @@ class Running:
 def up(progress: Progress = print, *, saved: Path = SAVED, ports: dict[str, int] = JAEGER.ports) -> Running:
     """Make sure that a Jaeger runs, by the first road that works, and say by which and where it is.
 
-    What this starts goes on after the command, until `down`. Raises JaegerError, which lists all roads when none works."""
+    What this starts goes on after the command, until `down`. Raises JaegerError, with all roads when none works."""
     with _alone(saved, progress):
         running = _already(saved, ports)
         if running is None:
@@ -328,7 +350,8 @@ def status(saved: Path = SAVED, ports: dict[str, int] = JAEGER.ports) -> list[tu
         return rows + ([("ports in the way", ", ".join(taken))] if taken else [])
     rows = [("Jaeger", f"running: {running.road}")]
     if process := _recorded(_state(saved)):
-        rows.append(("process", f"{process.pid}, {process.memory_info().rss / 1e6:.0f} MB, log in {os.path.relpath(saved / 'jaeger.log')}"))
+        memory, log = process.memory_info().rss / 1e6, os.path.relpath(saved / "jaeger.log")
+        rows.append(("process", f"{process.pid}, {memory:.0f} MB, log in {log}"))
     rows += [tuple(re.split(r"  +", line.strip(), maxsplit=1)) for line in _addresses(running)[1:]]
     return [*rows, ("services", ", ".join(running.jaeger.services()) or "none yet")]
 
@@ -353,15 +376,17 @@ def _already(saved: Path, ports: dict[str, int]) -> Running | None:
             jaeger.services()
         except JaegerError as error:
             raise JaegerError(
-                f"JAEGER_URL is {url}, and that fails: {error}\nStart that Jaeger, or `unset JAEGER_URL` to have one here."
+                f"JAEGER_URL is {url}, and that fails: {error}\n"
+                "Start that Jaeger, or `unset JAEGER_URL` to have one here."
             ) from None
         return Running(jaeger, "JAEGER_URL names it", False)
     if not jaeger.ready():
         return None
     if silent := [port for port in (ports["grpc"], ports["http"]) if not answers(port)]:
         raise JaegerError(
-            f"a Jaeger answers on port {ports['query']}, and nothing listens on {' and '.join(map(str, silent))}, where apps send"
-            f" spans.\nStart that one with OTLP on {ports['grpc']} and {ports['http']}, or end it and run `workshop up` again."
+            f"a Jaeger answers on port {ports['query']}, and nothing listens on {' and '.join(map(str, silent))}, "
+            f"where apps send spans.\nStart that one with OTLP on {ports['grpc']} and {ports['http']}, "
+            "or end it and run `workshop up` again."
         )
     state = _state(saved)
     ours = _recorded(state) or state.get("road") == "docker"

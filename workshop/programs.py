@@ -17,7 +17,7 @@ ARCHIVES = "https://github.com"
 class Archive:
     """The official release archives of a program; `{version}`, `{os}` and `{arch}` are filled in.
 
-    `folder` is the release's path on the archive host, `member` the program inside the archive, and `sums` the published
+    `folder` is the release's path on the archive host, `member` the program inside the archive, `sums` the published
     file with the SHA-256 sums of the archives."""
 
     folder: str
@@ -102,7 +102,7 @@ JAEGER = Program(
     ports={"query": 16686, "health": 13133, "grpc": 4317, "http": 4318},
     health_path="/status",
     ask_version=("version",),
-    # Jaeger 2.13.0 and 1.76.0 are one commit and one release, and both the release and the Go module are named by the 1.x tag.
+    # Jaeger 2.13.0 and 1.76.0 are one commit and one release; the release and the Go module bear the tag of 1.x.
     archive=Archive(
         folder="jaegertracing/jaeger/releases/download/v1.76.0",
         name="jaeger-{version}-{os}-{arch}.tar.gz",

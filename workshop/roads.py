@@ -1,7 +1,7 @@
-"""The roads by which a program's binary comes to this machine: PATH, the user's cache, the official archive, a build by Go.
+"""The roads by which a program comes to this machine: PATH, the user's cache, the official archive, a build by Go.
 
-`python3 -m workshop.roads jaeger` needs nothing but Python. The first road that works is taken, what it brings is kept in
-the user's cache by name and version, and nothing lies there under its final name that is not complete and checked.
+`python3 -m workshop.roads jaeger` needs nothing but Python. The first road that works is taken, what it brings is kept
+in the user's cache by name and version, and nothing lies there under its final name that is not complete and checked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from workshop.environments import (
     make_environment,
     run,
 )
-from workshop.programs import PROGRAMS, Program, this_platform
+from workshop.programs import ARCHIVES, PROGRAMS, Program, this_platform
 
 GO_REQUIREMENTS = Path(__file__).with_name("go-requirements.txt")
 PATIENCE = 10  # seconds without an answer or a byte until a road is given up
@@ -60,10 +60,10 @@ class NoRoad(UserError):
         super().__init__(
             f"{program} could not be brought to this machine. Every road was tried:\n{tried}\n"
             "Any one of these helps:\n"
-            f"  - come online, then run `workshop up` again; it goes on where it stopped\n"
-            f"  - behind a firewall: WORKSHOP_ARCHIVES=https://your-mirror in place of https://github.com\n"
+            "  - start Docker, or connect to the network; then run `workshop up` again\n"
+            f"  - behind a firewall: WORKSHOP_ARCHIVES=https://your-mirror in place of {ARCHIVES}\n"
             f"  - put the program itself, version {program.version}, on PATH or at {kept(program)}\n"
-            f"  - {program.name.upper()}_URL=http://host:{program.ports['query']} if {program.title} runs elsewhere already"
+            f"  - if a {program.title} runs elsewhere: {program.name.upper()}_URL=http://host:{program.ports['query']}"
         )
 
 
@@ -100,7 +100,8 @@ def obtain(program: Program, progress: Progress = print, tried: dict[str, str] |
             closed[name] = str(why)
     folder = kept(program).parent
     try:
-        with locked(folder.with_name(f"{folder.name}.lock"), lambda: progress("another process is bringing it; waiting")):
+        lock = folder.with_name(f"{folder.name}.lock")
+        with locked(lock, lambda: progress("another process is bringing it; waiting")):
             if kept(program).exists():
                 return kept(program)
             for name, road in FAR.items():
@@ -137,7 +138,7 @@ def _has_version(binary: Path, program: Program) -> bool:
         said = run([binary, *program.ask_version], seconds=PATIENCE)
     except CommandFailed:
         return False
-    return re.search(rf"(?<![\d.]){re.escape(program.version)}(?![\d.])", said.replace("v", " ")) is not None
+    return re.search(rf"(?<![\d.]){re.escape(program.version)}(?![\d.])", said) is not None
 
 
 def _keep(partial: Path, program: Program) -> Path:
@@ -177,7 +178,9 @@ def _from_archive(program: Program, progress: Progress) -> Path:
 
             _fetch(program.archive_address(name), lambda size, total: ticker(_amount(doing, size, total)), write)
             if found.hexdigest() != wanted[1]:
-                raise RoadClosed(f"{name} is not what was published: its SHA-256 is {found.hexdigest()}, not {wanted[1]}")
+                raise RoadClosed(
+                    f"{name} is not what was published: its SHA-256 is {found.hexdigest()}, not {wanted[1]}"
+                )
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:gz") as archive, open(binary, "wb") as unpacked:
                 shutil.copyfileobj(archive.extractfile(member), unpacked)
@@ -195,7 +198,9 @@ def _amount(text: str, size: int, total: int | None) -> str:
     return f"{text}: {size / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{text}: {size / 1e6:.1f} MB"
 
 
-def _fetch(url: str, on_size: Callable[[int, int | None], None], write: Callable[[bytes], object] | None = None) -> bytes:
+def _fetch(
+    url: str, on_size: Callable[[int, int | None], None], write: Callable[[bytes], object] | None = None
+) -> bytes:
     """Download to `write`, or return it all. Raises RoadClosed when it is missing, cut off, stuck or far too slow."""
     parts: list[bytes] = []
     size, window_size, window_start = 0, 0, time.monotonic()
@@ -265,10 +270,7 @@ def _built_by_go(program: Program, progress: Progress) -> Path:
     go = _go(program, env, progress)
     module = f"{program.go.module}@{program.go.version}"
     partial = kept(program).with_name("binary.partial")
-    unreachable = _unreachable(run([go, "env", "GOPROXY"], env).strip())
-    if unreachable:
-        env["GOPROXY"] = "off"
-    fetched, built = set(), set()
+    unreachable, fetched, built = "", set(), set()
 
     def count(line: str) -> None:
         if line.startswith("go: downloading "):
@@ -277,6 +279,8 @@ def _built_by_go(program: Program, progress: Progress) -> Path:
             built.add(line)
 
     try:
+        if unreachable := _unreachable(run([go, "env", "GOPROXY"], env).strip()):
+            env["GOPROXY"] = "off"
         progress(f"Go: downloading {module} and its modules")
         folder = json.loads(run([go, "mod", "download", "-json", module], env, cache_folder()))["Dir"]
         needed = [go, "list", "-deps", program.go.package]

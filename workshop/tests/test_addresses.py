@@ -20,7 +20,10 @@ NAMES = ("CODESPACES", "CODESPACE_NAME", "GITHUB_CODESPACES_PORT_FORWARDING_DOMA
             "https://fluffy-potato-16686.preview.example",
         ),
         ({"CODESPACES": "true", "CODESPACE_NAME": "fluffy-potato"}, "https://fluffy-potato-16686.app.github.dev"),
-        ({"GITPOD_WORKSPACE_URL": "https://me-repo-1a2b.ws-eu1.gitpod.io"}, "https://16686-me-repo-1a2b.ws-eu1.gitpod.io"),
+        (
+            {"GITPOD_WORKSPACE_URL": "https://me-repo-1a2b.ws-eu1.gitpod.io"},
+            "https://16686-me-repo-1a2b.ws-eu1.gitpod.io",
+        ),
         ({"CODESPACES": "false", "GITPOD_WORKSPACE_URL": ""}, "http://127.0.0.1:16686"),
     ],
 )

@@ -34,7 +34,12 @@ def test_the_schema_would_notice_a_mistake(tmp_path):
 
 
 def test_every_port_is_published_on_loopback_under_its_own_number(service):
-    names = {"query": "JAEGER_QUERY_PORT", "health": "JAEGER_HEALTH_PORT", "grpc": "JAEGER_GRPC_PORT", "http": "JAEGER_HTTP_PORT"}
+    names = {
+        "query": "JAEGER_QUERY_PORT",
+        "health": "JAEGER_HEALTH_PORT",
+        "grpc": "JAEGER_GRPC_PORT",
+        "http": "JAEGER_HTTP_PORT",
+    }
     assert set(service["ports"]) == {
         f"127.0.0.1:${{{names[what]}:-{port}}}:{port}" for what, port in JAEGER.ports.items()
     }

@@ -18,7 +18,15 @@ import psutil
 import pytest
 
 from workshop import environments, roads
-from workshop.environments import CommandFailed, EnvironmentFailed, Ticker, add_requirements, locked, make_environment, run
+from workshop.environments import (
+    CommandFailed,
+    EnvironmentFailed,
+    Ticker,
+    add_requirements,
+    locked,
+    make_environment,
+    run,
+)
 from workshop.lessons import ROOT
 from workshop.programs import JAEGER
 
@@ -37,7 +45,7 @@ if sys.argv[1] == "venv":
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch) -> Path:
-    """A repository whose path has spaces and letters beyond ASCII, on a machine where `uv` is a script that only takes notes."""
+    """A repository whose path has spaces and letters beyond ASCII, where `uv` is a script that only takes notes."""
     tools, root = tmp_path / "bin", tmp_path / "my clone ü"
     tools.mkdir()
     root.mkdir()

@@ -55,7 +55,7 @@ def machine(tmp_path, monkeypatch, binary) -> Path:
 
 @pytest.fixture
 def own(machine, tmp_path):
-    """Where `up` writes down what it did, and free ports for it; what it left running is ended at the end of the test."""
+    """Where `up` writes down what it did, and free ports for it; what it left running is ended after the test."""
     place = {"saved": tmp_path / "saved", "ports": free_ports()}
     yield place
     with contextlib.suppress(JaegerError):
@@ -111,7 +111,10 @@ def test_what_was_sent_is_there_at_once(jaeger):
 def test_traces_are_searched_by_service_operation_and_tag(jaeger):
     send_trace(jaeger)
     assert {span.span_id for span in jaeger.traces("todo")} == {SERVER, CLIENT}
-    assert {span.span_id for span in jaeger.traces("todo", operation="GET /", tags={"http.method": "GET"})} == {SERVER, CLIENT}
+    assert {span.span_id for span in jaeger.traces("todo", operation="GET /", tags={"http.method": "GET"})} == {
+        SERVER,
+        CLIENT,
+    }
     assert jaeger.traces("todo", tags={"http.method": "POST"}) == []
     assert jaeger.traces("advisor") == []
 
@@ -161,9 +164,8 @@ def test_one_that_dies_in_between_is_said(jaeger):
 
 
 def test_something_else_that_answers_is_no_jaeger(own):
-    with server(own["ports"]["query"]):
-        with pytest.raises(JaegerError, match="Jaeger answered 404 to"):
-            mine(own["ports"]).services()
+    with server(own["ports"]["query"]), pytest.raises(JaegerError, match="Jaeger answered 404 to"):
+        mine(own["ports"]).services()
 
 
 @contextlib.contextmanager
@@ -278,7 +280,9 @@ def test_up_starts_the_binary_and_says_by_which_road_and_where(own):
         f"  OTLP over HTTP  http://127.0.0.1:{ports['http']}",
     ]
     page = f"  page            http://127.0.0.1:{ports['query']}"
-    pageless = "  page            none: this Jaeger was built by Go, without its web page; `workshop trace` draws traces here"
+    pageless = (
+        "  page            none: this Jaeger was built by Go, without its web page; `workshop trace` draws traces here"
+    )
     assert told[2] == (page if running.jaeger.has_page() else pageless)
 
 
@@ -345,7 +349,9 @@ def test_two_ups_at_once_start_one(own):
 
 
 def test_an_interrupted_up_leaves_nothing(own, machine):
-    hanging = script(machine / "hanging", f"echo $$ > '{own['saved'] / 'pid'}'; exec {shutil.which('sleep', path=os.defpath)} 600")
+    hanging = script(
+        machine / "hanging", f"echo $$ > '{own['saved'] / 'pid'}'; exec {shutil.which('sleep', path=os.defpath)} 600"
+    )
     roads.kept(JAEGER).unlink()
     roads.kept(JAEGER).symlink_to(hanging)
     with open_command("up", own) as process:
@@ -439,7 +445,13 @@ def test_when_no_road_is_open_all_are_listed(own, monkeypatch):
         monkeypatch.setitem(roads.FAR, name, closed_road)
     with pytest.raises(JaegerError) as raised:
         up(lambda text: None, **own)
-    for road in ("Docker   not installed", "PATH     no program", "cache    nothing at", "archive  closed", "Go       closed"):
+    for road in (
+        "Docker   not installed",
+        "PATH     no program",
+        "cache    nothing at",
+        "archive  closed",
+        "Go       closed",
+    ):
         assert f"  {road}" in str(raised.value)
 
 
@@ -477,7 +489,10 @@ esac
 @pytest.mark.parametrize(
     "answers, reason",
     [
-        ({"version": "echo Cannot connect to the Docker daemon >&2; exit 1"}, "no engine answers: Cannot connect to the Docker"),
+        (
+            {"version": "echo Cannot connect to the Docker daemon >&2; exit 1"},
+            "no engine answers: Cannot connect to the Docker",
+        ),
         ({"compose": "exit 1"}, "an engine answers, and `docker compose` is not installed"),
         ({"up": "echo pull access denied >&2; exit 1"}, "`docker compose up` failed: pull access denied"),
     ],
@@ -509,7 +524,10 @@ def test_docker_compose_is_taken_where_it_works_and_ended_by_down(own, machine, 
     running = up(told.append, **own)
     try:
         assert running.started and running.jaeger.ready()
-        assert told[:2] == ["Docker: starting jaegertracing/jaeger:2.13.0", "Jaeger is up: a container by docker compose"]
+        assert told[:2] == [
+            "Docker: starting jaegertracing/jaeger:2.13.0",
+            "Jaeger is up: a container by docker compose",
+        ]
         assert not up(told.append, **own).started
         assert "`workshop up` started it before" in told[-4]
     finally:

@@ -27,7 +27,7 @@ from workshop.programs import JAEGER, this_platform
 from workshop.roads import NoRoad, RoadClosed, kept, obtain
 
 NAME = JAEGER.archive_name(this_platform())
-PROGRAM = b"#!/bin/sh\necho '{\"gitVersion\":\"v2.13.0\"}'\n"
+PROGRAM = b'#!/bin/sh\necho \'{"gitVersion":"v2.13.0"}\'\n'
 GO = r"""
 import json, os, pathlib, sys, time
 
@@ -63,7 +63,7 @@ else:
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch) -> Path:
-    """A machine with an empty cache, no archive host, and no package index to have Go from. Returns the folder on PATH."""
+    """A machine with an empty cache, no archive host, and no package index. Returns the folder on PATH."""
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("sh", "sleep"):
@@ -393,7 +393,7 @@ else:
     tool(machine, "uv", uv)
     told = []
     assert obtain(JAEGER, told.append) == kept(JAEGER)
-    assert any(f"is older than 1.24.6" in line if old else "Go: not installed" in line for line in told)
+    assert any("is older than 1.24.6" in line if old else "Go: not installed" in line for line in told)
     assert Path(calls()[-1]["env"]["GOCACHE"]).is_relative_to(roads.cache_folder())
 
 
