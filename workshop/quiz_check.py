@@ -13,7 +13,7 @@ from workshop.workspace import Workspace
 
 def every_question_is_answered_right(checkpoint: Checkpoint, prepare: Callable[[], dict[str, str]] = dict) -> None:
     """With `--at mine` the learner's own kept answers are read; at the lesson's start nothing is answered. At its end
-    the lesson's own command gets every wrong choice, each of which must be answered by its own reason, and then the key.
+    the lesson's command gets every wrong choice, each of which must be answered by its own reason, and then the key.
 
     A clone in which nobody has begun holds the finished app, and so its quizzes count as taken by the key. `prepare` is
     called before the command, and what it returns goes into its environment. Raises Broken when a question is left."""
