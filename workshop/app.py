@@ -112,6 +112,16 @@ class Process:
                 self._news.wait(0.02)
         return True
 
+    def members(self) -> list:
+        """The processes of the command that run now, as psutil knows them."""
+        import psutil
+
+        try:
+            first = psutil.Process(self._popen.pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.Error:
+            return []
+
     def interrupt(self) -> None:
         """What Ctrl-C does: SIGINT to every process of the group."""
         self._signal(signal.SIGINT)
@@ -200,6 +210,15 @@ class Browser:
             return answer
         answer.status, answer.headers, answer.text = got.status_code, got.headers, got.text
         return answer
+
+    @property
+    def cookies(self):
+        """The visitor's cookies, to be given to another visitor."""
+        return self._session.cookies
+
+    @cookies.setter
+    def cookies(self, cookies) -> None:
+        self._session.cookies = cookies
 
     def get(self, path: str = "/", wanted: int | tuple[int, ...] = 200, **how) -> Answer:
         """Open a page."""

@@ -237,6 +237,10 @@ class App(Browser):
         finally:
             self._process.kill()
 
+    def processes(self) -> list:
+        """The running processes of the app, as psutil knows them."""
+        return self._process.members()
+
     def wait(self) -> None:
         """Serve until the app ends by itself or the user presses Ctrl-C."""
         while not self._process.wait(1):

@@ -16,17 +16,29 @@ def tasks(page):
 @pytest.mark.before("wrong-status")
 def test_a_task_is_added_marked_done_taken_back_and_deleted(checkpoint):
     with checkpoint.serve(shown=True) as app:
+        app.submit("/add", {"text": "Feed the cat"})
         app.submit("/add", {"text": "Buy milk"})
         added = app.get("/")
         listed(checkpoint, added, "Buy milk")
-        number = tasks(added)[0]
+        number = max(tasks(added))
         app.submit(f"/tasks/{number}/done")
         done = app.get("/")
         app.submit(f"/tasks/{number}/undo")
         undone = app.get("/")
-        app.submit(f"/tasks/{number}/delete")
+        form = app.form(f"/tasks/{number}/delete")
+        app.post(f"/tasks/{number}/delete", form)
         deleted = app.get("/")
+        app.post("/tasks/4711/delete", form, wanted=404)
+        app.submit("/add", {"text": "Call Ada"})
+        again = app.get("/")
 
+    checkpoint.must(
+        "Feed the cat" in deleted.text and done.text.count("is-done") < 2,
+        "changed-others",
+        seen="marking or deleting one task changed another one, too",
+        expected="all other tasks as they were",
+        why="a statement without `.where(Task.id == task_id)` is about every task",
+    )
     checkpoint.must(
         done.text != added.text and undone.text == added.text and "Buy milk" not in deleted.text,
         "not-changed",
@@ -35,9 +47,16 @@ def test_a_task_is_added_marked_done_taken_back_and_deleted(checkpoint):
         why="a change is kept only after `db.session.commit()`",
     )
     checkpoint.must(
-        "1 left" in added.text and "0 left" in done.text,
+        max(tasks(again)) > number,
+        "id-reused",
+        seen=f"a new task got the id {number} of a deleted one",
+        expected="an id that no task ever had",
+        why="a page that is still open in another tab would tick off the wrong task",
+    )
+    checkpoint.must(
+        "2 left" in added.text and "1 left" in done.text,
         "left",
-        seen="a page with one open task that does not say `1 left`, or one without that does not say `0 left`",
+        seen="a page with two open tasks that does not say `2 left`, or one with one that does not say `1 left`",
         expected="the number of tasks that are not done",
         why="this is your own step of the lesson",
     )
@@ -51,6 +70,13 @@ def test_tasks_survive_a_restart(checkpoint):
         after = app.get("/")
 
     listed(checkpoint, after, "Water the plants")
+    checkpoint.must(
+        not (checkpoint.folder / "instance" / "todo.db").exists(),
+        "database-elsewhere",
+        seen="the app writes to instance/todo.db though FLASK_SQLALCHEMY_DATABASE_URI names another database",
+        expected="the database that the environment names",
+        why="the default must be set before `from_prefixed_env()`, so that the environment has the last word",
+    )
 
 
 @pytest.mark.before("wrong-status")

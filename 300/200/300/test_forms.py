@@ -16,6 +16,7 @@ def test_a_form_of_a_stranger_is_refused_and_changes_nothing(checkpoint):
         app.submit("/add", {"text": "Buy milk"})
         checkpoint.run("curl -s -o /dev/null -w '%{http_code}\\n' -d")
         checkpoint.run("curl -s -o /dev/null -w '%{http_code}\\n' http")
+        app.get("/tasks/1/delete", wanted=405)
         forged = [
             app.post("/add", {"text": "forged"}, wanted=400),
             app.post("/tasks/1/delete", wanted=400),
@@ -39,6 +40,8 @@ def test_a_text_that_makes_no_sense_comes_back_with_the_reason_and_any_other_is_
     with checkpoint.serve() as app:
         blank = app.submit("/add", {"text": "  "}, wanted=422)
         long = app.submit("/add", {"text": TOO_LONG}, wanted=422)
+        token = app.form("/add")
+        app.ask("POST", "/add", wanted=422, data=token, files={"text": ("list.txt", b"a file")})
         huge = app.submit("/add", {"text": "y" * 1_000_000}, wanted=413)
         empty = app.get("/")
         for text in [HOSTILE, *KEPT]:
@@ -92,6 +95,26 @@ def test_what_does_not_exist_is_said_clearly(checkpoint):
         seen="a task that eight people delete at once is deleted more or less than once",
         expected="one redirect, and 404 for all others",
         why="one statement per change leaves no gap between looking and deleting",
+    )
+
+
+@pytest.mark.before("wrong-status")
+def test_a_page_that_is_open_during_a_restart_can_still_be_sent(checkpoint):
+    with checkpoint.serve() as app:
+        app.post("/add", {"text": "forged"}, wanted=400)
+        form, cookies = app.form("/add"), app.cookies
+    with checkpoint.serve() as app:
+        app.cookies = cookies
+        app.post("/add", {**form, "text": "Buy milk"})
+
+    key = checkpoint.folder / "instance" / "session.key"
+    mode = key.stat().st_mode & 0o777 if key.exists() else 0o600
+    checkpoint.must(
+        mode == 0o600,
+        "key-readable",
+        seen=f"instance/session.key has mode {mode:o}",
+        expected="600: only its owner may read it",
+        why="whoever reads the key can sign cookies as your app does",
     )
 
 
