@@ -394,6 +394,7 @@ else:
     told = []
     assert obtain(JAEGER, told.append) == kept(JAEGER)
     assert any("is older than 1.24.6" in line if old else "Go: not installed" in line for line in told)
+    assert told[-1].endswith(f"`rm -rf '{roads.cache_folder() / 'go'}'` frees 2 GB")
     assert Path(calls()[-1]["env"]["GOCACHE"]).is_relative_to(roads.cache_folder())
 
 
