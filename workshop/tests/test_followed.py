@@ -11,6 +11,9 @@ import pytest
 
 from workshop import lessons
 from workshop.app import environment
+from workshop.checks import Checkpoint
+from workshop.quiz import Quiz, has_quiz
+from workshop.subject import END
 
 COMMAND = "import sys; from workshop.cli import main; sys.argv[0] = 'workshop'; main()"
 
@@ -42,6 +45,27 @@ class Learner:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(there[block.title[4:]])
 
+    def answers(self, lesson: lessons.Lesson, log: Path) -> None:
+        """Answer the lesson's quiz, where it has one; a quiz about a trace is about the newest one in `log`."""
+        if has_quiz(lesson):
+            quiz = Quiz(lesson, self.clone.parent / "key")
+            quiz.begin(log=log if quiz.about_a_trace else None)
+            letters = self.clone.parent / "answers.txt"
+            letters.write_text("".join(f"{question.key}\n" for question in quiz.questions), encoding="utf-8")
+            about = f" --log {log}" if quiz.about_a_trace else ""
+            self.runs(f"workshop quiz {lesson.name} --answers {letters}{about}")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """What a traced app has printed while a task was added."""
+    checkpoint = Checkpoint(lessons.find("300/300/100"), END, tmp_path / "traced", lambda: None)
+    with checkpoint.serve() as app:
+        app.submit("/add", {"text": "Buy milk"})
+    path = tmp_path / "output.log"
+    path.write_text(app.output, encoding="utf-8")
+    return path
+
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
@@ -57,13 +81,14 @@ def clone(tmp_path: Path) -> Path:
     return target
 
 
-def test_who_follows_the_text_from_the_first_lesson_to_the_last_gets_every_check_green(clone: Path):
+def test_who_follows_the_text_from_the_first_lesson_to_the_last_gets_every_check_green(clone: Path, log: Path):
     learner = Learner(clone)
     names = [lesson.name for lesson in lessons.lessons(clone)]
     for name in names:
         lesson = lessons.find(name, clone)
         learner.runs(f"workshop start {name}")
         learner.types(lesson)
+        learner.answers(lesson, log)
         for block in lesson.blocks:
             if block.kind == "command" and block.text.startswith("workshop check"):
                 learner.runs(block.text)
