@@ -40,5 +40,9 @@ def run(lesson: Lesson, at: str, *more: str) -> int:
 
 
 def write_output(lesson: Lesson) -> int:
-    """Write the lesson's output blocks from a run of its checks at its end."""
-    return run(lesson, "end", "--write-output")
+    """Write the lesson's output blocks from a run of its checks at its end, and the chapters' tables of minutes."""
+    from workshop import contents
+
+    code = run(lesson, "end", "--write-output")
+    contents.write(lesson.root)
+    return code

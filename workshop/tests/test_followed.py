@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workshop import lessons
+from workshop import contents, lessons
 from workshop.app import environment
 from workshop.checks import Checkpoint
 from workshop.quiz import Quiz, has_quiz
@@ -116,3 +116,10 @@ def test_every_page_names_the_file_of_a_block_in_the_sentence_above_it():
                 if f"`{block.title}`" not in " ".join(above) and block.kind != "shown":
                     missing.append(f"{block.where}:{block.line}: {block.title}")
     assert not missing
+
+
+def test_every_chapter_lists_its_lessons_with_their_minutes():
+    stale = [str(c) for c in lessons.chapters() if (c / "README.md").read_text(encoding="utf-8") != contents.page(c)]
+    assert not stale, "`workshop output LESSON` writes the tables anew"
+    bare = [str(c) for c in lessons.chapters() if contents.HEADING not in (c / "README.md").read_text(encoding="utf-8")]
+    assert not bare, f"a chapter's page needs the heading {contents.HEADING!r}"
