@@ -25,11 +25,15 @@ def every_question_is_answered_right(checkpoint: Checkpoint, prepare: Callable[[
         if checkpoint.at != START:
             _take(checkpoint, {**prepare(), FOLDER: str(folder)})
         quiz = Quiz(lesson, folder)
-    total, left = len(quiz.questions), quiz.left
+    if not quiz.path.exists():
+        seen = "no question answered yet"
+    else:
+        total, left = len(quiz.questions), quiz.left
+        seen = f"{total - len(left)} of {total} questions answered right" + (f"; the next: {left[0].ask}" if left else "")
     checkpoint.must(
         quiz.finished,
         "quiz-open",
-        seen=f"{total - len(left)} questions answered right, {len(left)} to go" + (f": {left[0].ask}" if left else ""),
+        seen=seen,
         expected="each question answered right",
         why="who has found out why a choice is wrong knows the lesson",
         do=f"answer them: `workshop quiz {lesson.name}`",
