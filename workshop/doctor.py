@@ -464,7 +464,8 @@ def _install(m: Machine) -> str:
         return "`make clean install`"
     if m.prefix == m.base_prefix:
         return "`make install`, then `source .venv/bin/activate`"
-    return "`python -m pip install --require-hashes -r requirements.txt`"
+    pip = "python -m pip" if "pip" in m.packages else "uv pip"
+    return f"`{pip} install --require-hashes -r requirements.txt`"
 
 
 def _short(path: Path | str) -> str:

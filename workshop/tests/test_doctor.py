@@ -222,6 +222,16 @@ def test_names_and_values_are_judged_only_where_the_packages_are_that_know_them(
     assert doctor.variables(replace(here(), exported={"OTEL_TRACES_EXPORTER": "console, otlp,"}))[0].level == NOTE
 
 
+def test_the_cure_for_packages_depends_on_where_they_are():
+    m = replace(here(), packages={**here().packages, "flask": Package("2.0"), "pip": Package("26.3")})
+    own, other = replace(m, prefix=m.root / ".venv"), replace(m, prefix=Path("/elsewhere"))
+    assert cure(the("packages", own).do) == "make clean install"
+    assert cure(the("packages", other).do) == "python -m pip install --require-hashes -r requirements.txt"
+    del other.packages["pip"]
+    assert cure(the("packages", other).do).startswith("uv pip install")
+    assert cure(the("packages", replace(m, prefix=m.base_prefix)).do) == "make install"
+
+
 def test_pins_of_another_system_or_python_do_not_count():
     old = "a==1 ; python_version < '3' \\\n    --hash=sha256:0\n"
     new = "B_c==2.0 ; python_version >= '3' \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n"
@@ -539,9 +549,9 @@ def test_a_folder_of_somebody_else_is_to_be_taken_back():
 
 
 def test_a_file_that_hides_a_package_can_be_renamed_as_told(clone):
-    (clone / "src" / "flask.py").touch()
+    (clone / "src" / "json.py").touch()
     (said,) = ask("src", cwd=clone)
-    assert said.startswith("fix src src/flask.py hides")
+    assert said.startswith("fix src src/json.py hides")
     assert ask("src", cwd=clone, before=cure(said)) == []
 
 
