@@ -145,7 +145,7 @@ def _sorted(choices: list[Choice]) -> tuple[Choice, ...]:
 
 
 def _label(span: Span) -> str:
-    return _line(statement(span) or span.name)
+    return _line(" ".join((statement(span) or span.name).split()))
 
 
 def _line(text: str) -> str:
