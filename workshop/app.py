@@ -127,8 +127,10 @@ class Process:
         self._signal(signal.SIGINT)
 
     def kill(self) -> None:
+        """End every process of the group that is still there."""
         self._signal(signal.SIGKILL)
         self._popen.wait()
+        self._gone.wait(2)
 
     def _signal(self, number: int) -> None:
         try:
