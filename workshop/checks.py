@@ -66,7 +66,12 @@ class Checkpoint:
     def environment(self) -> dict[str, str]:
         """What the commands of this test see: a clean shell, the environment active, a database of the check's own."""
         base = environment(packages(self.lesson))
-        return {**base, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self._temporary / 'check.db'}"}
+        return {**base, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}"}
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of the app under check, to be read after the app has stopped, or made before it starts."""
+        return self.folder.with_name("check.db")
 
     @property
     def jaeger(self):

@@ -272,6 +272,21 @@ def does_not_answer(f: Facts) -> Diagnosis | None:
     )
 
 
+def missing_column(f: Facts) -> Diagnosis | None:
+    missing = re.search(r"no such column: ([\w.]+)", f.output)
+    if not missing or not any(a.status == 500 for a in f.answers):
+        return None
+    where = _frame(f.output)
+    return Diagnosis(
+        "missing-column",
+        f"{where + ': ' if where else ''}no such column: {missing[1]}",
+        "columns that the database has had since its table was made",
+        "`create_all()` makes a table that is missing, and never a column of one that is there",
+        "leave the columns of a table as they are, and give what is new a table of its own",
+        "300/300/400",
+    )
+
+
 def wrong_status(f: Facts) -> Diagnosis | None:
     wrong = next((a for a in f.answers if a.wanted and a.status not in a.wanted), None)
     if not wrong:
@@ -615,7 +630,7 @@ def not_arrived(f: Facts) -> Diagnosis | None:
 STARTS = (
     shadowed, no_such_command, not_installed, does_not_import, port_taken, listens_elsewhere, ends_at_once, never_listens,
 )
-ANSWERS = (does_not_answer, wrong_status, does_not_stop)
+ANSWERS = (does_not_answer, missing_column, wrong_status, does_not_stop)
 SPANS = (
     misspelt_setting, wrong_exporter, not_under_agent, switched_off, not_on_console, cut_off_by_tee, no_span,
     internal_instead_of_server, wrong_service,
