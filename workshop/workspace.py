@@ -238,6 +238,7 @@ def _reason(error: OSError, root: Path) -> str:
         errno.EDQUOT: "your disk quota is used up; free some space",
         errno.EROFS: "this folder is read-only; clone the repository where you may write",
         errno.EACCES: f"you may not; `ls -ld {culprit}` shows whose it is, `chmod u+rwX {culprit}` may mend it",
+        errno.EISDIR: "a folder stands where the lesson has a file; move it out of src/",
         errno.EPERM: f"you may not; `ls -ld {culprit}` shows whose it is",
     }
     return f"{path}: {cures.get(error.errno, error.strerror)}"
@@ -256,6 +257,8 @@ def _replace(source: Path, target: Path, top: Path) -> None:
 
     It gets the time of now, not the old one: a reloader must notice it, and Python must not take a cached module."""
     _remove_empty(target, top)
+    if target.is_dir() and not target.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(".workshop-partial")
     try:
