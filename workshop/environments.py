@@ -230,6 +230,17 @@ def _install(folder: Path, uv: str | None, requirements: Path, progress: Progres
     run(fill, on_tick=lambda: ticker(f"still installing {packages}"))
     if editable:
         run(link)
+        _make_relative(folder, editable)
+
+
+def _make_relative(folder: Path, editable: Path) -> None:
+    """Let the environment name the project by a relative path.
+
+    Before 3.13 Python reads such a file in the locale's encoding: in the C locale no Python of the environment would
+    start if the repository's path had letters beyond ASCII."""
+    for pointer in folder.glob("lib/python*/site-packages/*.pth"):
+        if pointer.read_bytes().strip() == os.fsencode(editable):
+            pointer.write_text(os.path.relpath(editable, pointer.parent) + "\n", encoding="ascii")
 
 
 def _digest(*files: Path) -> str:

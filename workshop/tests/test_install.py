@@ -130,6 +130,16 @@ def test_an_environment_whose_python_is_gone_is_made_anew(repository):
     assert commands()[0][0] == "venv"
 
 
+def test_the_project_is_named_in_ascii_whatever_its_path(repository):
+    packages = repository / ".venv" / "lib" / "python3" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "workshop.pth").write_text(f"{repository}\n", encoding="utf-8")
+    (packages / "other.pth").write_text("elsewhere\n", encoding="utf-8")
+    installed(repository)
+    assert (packages / (packages / "workshop.pth").read_text(encoding="ascii").strip()).resolve() == repository
+    assert (packages / "other.pth").read_text(encoding="utf-8") == "elsewhere\n"
+
+
 def test_an_environment_that_the_learner_made_is_used_as_it_is(repository):
     (repository / ".venv" / "bin").mkdir(parents=True)
     (repository / ".venv" / "bin" / "python").touch()
