@@ -5,6 +5,7 @@ export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
 export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
 export OTEL_METRICS_EXPORTER=console
 export OTEL_LOGS_EXPORTER=console
+export OTEL_SEMCONV_STABILITY_OPT_IN=${OTEL_SEMCONV_STABILITY_OPT_IN:-http/dup,database/dup}
 export OTEL_PYTHON_FLASK_EXCLUDED_URLS='/health(\?.*)?$'
 
 opentelemetry-instrument flask run -p 5001 | tee -i output.log

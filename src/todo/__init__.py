@@ -4,6 +4,7 @@ from flask import Flask
 from flask_wtf import CSRFProtect
 
 from todo import forms, models, startup, views
+from todo.tracing import hand_out_trace_id
 
 
 def create_app() -> Flask:
@@ -20,4 +21,5 @@ def create_app() -> Flask:
         app.secret_key = app.secret_key or startup.session_key(app.instance_path)
         models.db.create_all()
     app.register_blueprint(views.bp)
+    app.after_request(hand_out_trace_id)
     return app

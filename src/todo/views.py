@@ -1,10 +1,11 @@
 """The pages of the app."""
 
 from flask import Blueprint, abort, redirect, render_template, url_for
+from sqlalchemy.orm import selectinload
 from werkzeug.exceptions import HTTPException
 
 from todo.forms import TaskForm
-from todo.models import Task, db, now
+from todo.models import Step, Task, db, now
 
 bp = Blueprint("tasks", __name__)
 
@@ -12,7 +13,8 @@ bp = Blueprint("tasks", __name__)
 @bp.get("/")
 def index(form: TaskForm | None = None):
     """Show the list: what is to do before what is done, the newest first."""
-    tasks = db.session.scalars(db.select(Task).order_by(Task.done_at.is_not(None), Task.id.desc())).all()
+    newest_first = db.select(Task).order_by(Task.done_at.is_not(None), Task.id.desc())
+    tasks = db.session.scalars(newest_first.options(selectinload(Task.steps))).all()
     left = sum(task.done_at is None for task in tasks)
     return render_template("index.html", tasks=tasks, left=left, form=form or TaskForm())
 
@@ -43,7 +45,32 @@ def undo(task_id: int):
 @bp.post("/tasks/<int:task_id>/delete")
 def delete(task_id: int):
     """Remove a task for good."""
+    db.session.execute(db.delete(Step).where(Step.task_id == task_id))
     return change(db.delete(Task).where(Task.id == task_id))
+
+
+@bp.post("/tasks/<int:task_id>/steps")
+def add_step(task_id: int):
+    """Add a step to a task."""
+    form = TaskForm()
+    if not form.validate():
+        abort(422, "A step has 1 to 256 characters.")
+    task = db.get_or_404(Task, task_id)
+    db.session.add(Step(task_id=task.id, text=form.text.data))
+    db.session.commit()
+    return redirect(url_for("tasks.index"))
+
+
+@bp.post("/steps/<int:step_id>/done")
+def step_done(step_id: int):
+    """Mark a step as done."""
+    return change(db.update(Step).where(Step.id == step_id).values(done_at=now()))
+
+
+@bp.post("/steps/<int:step_id>/undo")
+def step_undo(step_id: int):
+    """Mark a step as not done."""
+    return change(db.update(Step).where(Step.id == step_id).values(done_at=None))
 
 
 def change(statement):
