@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import quote
 
 from workshop import diagnosis, environments, lessons, outputs, roads
 from workshop.app import LISTEN_SECONDS, LISTENS, STOP_SECONDS, Answer, Browser, Process, answers, environment, free_port
@@ -358,6 +359,30 @@ class App(Browser):
                 repr(value), "the lesson's setting or code gives it this value", self.checkpoint.lesson.name,
             )
 
+    def keeps_secrets(self) -> None:
+        """No canary of 200/300 stands in a span, on the console or in Jaeger, or in any other line that the app printed.
+
+        Raises Broken, naming the place."""
+        from workshop import operators
+
+        own = {span.trace_id for span in self.spans}
+        stored = [span for span in self.jaeger.traces(self.service) if span.trace_id in own] if self.jaeger else []
+        for secret in operators.requirements().secrets:
+            shapes = (secret.canary, quote(secret.canary, safe=""))
+            told = (
+                f"{where}: {what} of the span {span.name!r}"
+                for where, spans in (("the console", self.spans), ("Jaeger", stored))
+                for span in spans
+                for what, text in _texts(span)
+                if any(shape in text for shape in shapes)
+            )
+            lines = (f"the terminal: {line.strip()}" for line in self.output.splitlines() if any(s in line for s in shapes))
+            if place := next(told, next(lines, "")):
+                raise self._broken(
+                    "private", f"{secret.what} in {place}", "it nowhere but in the app's own database and pages",
+                    f"telemetry is copied, kept for months and read by many; this slips in by {secret.where}", "200/300",
+                )
+
     def metric(self, name: str) -> dict:
         """The last state of a metric on the console, as the SDK printed it: `{"name", "unit", "data": ...}`. Raises Broken."""
         found = [metric for metric in self.console.metrics if metric["name"] == name]
@@ -453,6 +478,15 @@ def packages(lesson: Lesson) -> Path:
 def statement(span: Span) -> str:
     """The SQL of a database span, under its old or its stable name."""
     return span.attributes.get("db.statement") or span.attributes.get("db.query.text") or ""
+
+
+def _texts(span: Span) -> Iterator[tuple[str, str]]:
+    """Every text that a span carries, each as (what it is, the text)."""
+    yield "the name", span.name
+    yield "the status", span.status_text
+    yield from ((f"the attribute {name}", str(value)) for name, value in span.attributes.items())
+    for event in span.events:
+        yield from ((f"{name} of the event {event.name!r}", str(value)) for name, value in event.attributes.items())
 
 
 def _versions(*names: str) -> dict[str, str]:
