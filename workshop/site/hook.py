@@ -26,14 +26,13 @@ PICTURES = {".svg", ".png", ".jpg", ".webp"}
 REVEAL = ["reveal.js", "reveal.css", "plugin/notes.js"]
 LINK = re.compile(r"\]\(([^)\s:#]+)|^\[[^\]]+\]: +([^\s:#]+)(?=\s|#|$)", re.MULTILINE)
 
-# Names that Material's pages lack, so that a screen reader can tell one part from the other.
+# What Material's pages lack, so that a screen reader can tell one part from the other.
 NAMES = [
     (r'(class="md-search" [^>]*role="dialog")', r'\1 aria-label="Search"'),
     (r'(<nav class="md-path") aria-label="[^"]*"', r'\1 aria-label="Where you are"'),
-    (r'aria-labelledby="(__nav_[\d_]+)_label"', r'aria-labelledby="\1_title"'),
-    (r'(<label class="md-nav__title") for="(__nav_[\d_]+)"', r'\1 id="\2_title" for="\2"'),
-    (r'id="(__nav_[\d_]+)_label" tabindex="0"', r'id="\1_label" tabindex="0" title="Open or close"'),
+    (r"<thead>\s*<tr>(\s*<th></th>)+\s*</tr>\s*</thead>", ""),
 ]
+SECTION = re.compile(r'<label class="md-nav__title" for="(__nav_[\d_]+)">\s*<span [^>]*></span>\s*(.*?)\s*</label>', re.DOTALL)
 
 # A third of Material's style sheet is for parts that no page here has: a rule whose every selector names one of them goes.
 RULE = re.compile(r"(?P<selectors>[^{}]+)\{[^{}]*\}")
@@ -111,6 +110,9 @@ def on_post_page(output: str, **_) -> str:
     """The page with the names that it lacks."""
     for found, named in NAMES:
         output = re.sub(found, named, output)
+    for name, title in SECTION.findall(output):
+        label = f'id="{name}_label" tabindex="0">'
+        output = output.replace(label, f'{label}<span class="unseen">Lessons of: {title}</span>')
     return output
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from playwright.sync_api import Browser
+
 from workshop.errors import UserError
 from workshop.lessons import ROOT
 from workshop.site import slides
@@ -13,12 +15,10 @@ from workshop.site.browser import chromium, served
 PRINTED = "document.querySelectorAll('.pdf-page').length === Reveal.getTotalSlides()"
 
 
-def print_decks(site: Path, root: Path = ROOT) -> list[Path]:
-    """One PDF for each deck, one page for each slide; gives their paths.
-
-    Raises UserError when there is no browser."""
+def print_decks(browser: Browser, site: Path, root: Path = ROOT) -> list[Path]:
+    """One PDF for each deck, one page for each slide; gives their paths."""
     made = []
-    with chromium() as browser, served(site) as address:
+    with served(site) as address:
         for deck in slides.decks(root):
             chapter = deck.parent.name
             page = browser.new_page()
@@ -32,7 +32,8 @@ def print_decks(site: Path, root: Path = ROOT) -> list[Path]:
 
 if __name__ == "__main__":
     try:
-        for path in print_decks(ROOT / "site"):
-            print(path.relative_to(ROOT))
+        with chromium() as browser:
+            for path in print_decks(browser, ROOT / "site"):
+                print(path.relative_to(ROOT))
     except UserError as error:
         sys.exit(str(error))

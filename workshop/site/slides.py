@@ -75,9 +75,12 @@ def check(deck: Path, root: Path = ROOT) -> None:
     for block in blocks:
         if len(block.lines) > BLOCK_LINES:
             raise block.error(f"the block has {len(block.lines)} lines; {BLOCK_LINES} fit on a slide, so show a part of it")
-        if block.kind == "create":
+        if block.kind == "quote":
+            if not _within(block.lines, _lines((root / block.title).read_bytes())):
+                raise block.error(f"{block.title} does not hold these lines; copy them word for word from it")
+        elif block.kind == "create":
             _check_quoted(block, deck.parent, root)
-        elif block.kind not in ("quote", "shown") and not any(
+        elif block.kind != "shown" and not any(
             (block.kind, block.title) == (other.kind, other.title) and _within(block.lines, other.lines)
             for lesson in lessons(root)
             for other in lesson.blocks
@@ -90,10 +93,13 @@ def _check_quoted(block: Block, chapter: Path, root: Path) -> None:
     typing = [lesson for lesson in everything if chapter in lesson.folder.parents]
     writes = any(other.title.startswith("src/") for lesson in typing for other in lesson.blocks)
     for lesson in reversed(typing) if writes else everything[-1:]:
-        content = replay(lesson).get(block.title.removeprefix("src/"), b"").decode(errors="replace")
-        if _within(block.lines, tuple(content.splitlines())):
+        if _within(block.lines, _lines(replay(lesson).get(block.title.removeprefix("src/"), b""))):
             return
     raise block.error(f"after no lesson of {chapter.name} does {block.title} hold these lines; copy them word for word")
+
+
+def _lines(content: bytes) -> tuple[str, ...]:
+    return tuple(content.decode(errors="replace").splitlines())
 
 
 def _within(wanted: tuple[str, ...], lines: tuple[str, ...]) -> bool:

@@ -1,0 +1,213 @@
+"""The site and the slides as a reader has them: seen, heard, by keyboard, on a phone, without any network."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from workshop import lessons
+from workshop.lessons import ROOT
+from workshop.site import slides
+from workshop.site.pdf import print_decks
+
+LESSON = "300/300/100"
+QUIZZES = [f"/{lesson.name}/quiz/" for lesson in lessons.lessons() if "](quiz.md)" in lesson.readme.read_text()]
+DECKS = [f"/{deck.parent.name}/slides/" for deck in slides.decks()]
+FOCUSED = "element => element === document.activeElement"
+
+
+def block(kind: str, title: str = "") -> lessons.Block:
+    """The first block of the lesson of this kind."""
+    return next(b for b in lessons.find(LESSON).blocks if b.kind == kind and title in b.title)
+
+
+def tab_to(page: Page, target, limit: int = 150) -> None:
+    """Press Tab until the target has the focus."""
+    for _ in range(limit):
+        if target.evaluate(FOCUSED):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not reach {target}")
+
+
+def clipboard(page: Page) -> str:
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+# For everybody
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/300/", f"/{LESSON}/", "/REFERENCES/", *QUIZZES, *DECKS])
+def test_axe_finds_no_violation(visit, path, scheme):
+    page = visit(path, color_scheme=scheme)
+    page.locator("summary").evaluate_all("all => all.forEach(one => one.click())")
+    found = Axe().run(page)
+    assert not found.response["violations"], found.generate_report()
+
+
+@pytest.mark.parametrize("scheme, ground", [("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 23, 31)")])
+@pytest.mark.parametrize("path, element", [(f"/{LESSON}/", "body"), (DECKS[0], ".reveal-viewport")])
+def test_colors_are_those_of_the_readers_system(visit, path, element, scheme, ground):
+    expect(visit(path, color_scheme=scheme).locator(element)).to_have_css("background-color", ground)
+
+
+def test_the_keyboard_changes_the_colors_and_they_stay(visit):
+    page = visit("/", color_scheme="light")
+    tab_to(page, page.locator("input[name=__palette]").first)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+    page.goto(page.url + "300/")
+    expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+
+
+def test_the_keyboard_opens_hints_and_chapters(visit):
+    page = visit(f"/{LESSON}/")
+    page.keyboard.press("Tab")
+    expect(page.locator(".md-skip")).to_be_focused()
+    label = page.locator("label[id^=__nav_][id$=_label]:visible").first
+    chapter = page.locator(f"#{label.get_attribute('for')}")
+    expect(chapter).to_be_checked()
+    tab_to(page, label)
+    page.keyboard.press("Enter")
+    expect(chapter).not_to_be_checked()
+    hint = page.locator("details").first
+    expect(hint.locator("p").first).not_to_be_visible()
+    tab_to(page, hint.locator("summary"))
+    page.keyboard.press("Enter")
+    expect(hint.locator("p").first).to_be_visible()
+
+
+def test_hints_and_solutions_are_closed_until_the_reader_opens_them(visit):
+    page = visit(f"/{LESSON}/")
+    assert page.locator("details").count() >= 2
+    assert page.locator("details[open]").count() == 0
+    solution = page.locator("details", has_text="One way")
+    expect(solution.locator(".highlight.change")).not_to_be_visible()
+    solution.locator("summary").click()
+    expect(solution.locator(".highlight.change")).to_be_visible()
+
+
+def test_a_phone_shows_a_lesson_without_scrolling_sideways(visit):
+    page = visit(f"/{LESSON}/", viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.locator(".md-header label[for=__drawer]").click()
+    expect(page.locator(".md-sidebar--primary").get_by_text("References")).to_be_visible()
+
+
+def test_a_beamer_shows_a_lesson_larger(visit):
+    desk = visit(f"/{LESSON}/").locator("article p").first.evaluate("p => parseFloat(getComputedStyle(p).fontSize)")
+    wide = visit(f"/{LESSON}/", viewport={"width": 1920, "height": 1080})
+    assert wide.locator("article p").first.evaluate("p => parseFloat(getComputedStyle(p).fontSize)") > desk >= 16
+
+
+# Blocks
+
+
+def test_the_button_of_a_command_copies_the_command_alone(visit):
+    page = visit(f"/{LESSON}/")
+    page.locator(".highlight.command").first.get_by_role("button").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert clipboard(page) == block("command").text
+
+
+def test_the_button_of_a_change_copies_the_resulting_lines(visit):
+    page = visit(f"/{LESSON}/")
+    button = page.get_by_role("button", name="Copy: src/run.sh").first
+    tab_to(page, button)
+    page.keyboard.press("Enter")
+    expect(button).to_have_text("Copied")
+    kept = [line[1:] for line in block("change").lines if line[0] != "-"]
+    assert clipboard(page) == "\n".join(kept) + "\n"
+
+
+def test_a_class_that_gets_the_site_by_plain_http_can_copy_too(visit):
+    page = visit(f"/{LESSON}/", script="Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.locator(".highlight.command").first.get_by_role("button").click()
+    page.locator("input[name=query]").focus()
+    page.keyboard.press("ControlOrMeta+V")
+    expect(page.locator("input[name=query]")).to_have_value(block("command").text)
+
+
+def test_what_the_app_prints_looks_different_and_has_no_button(visit):
+    page = visit(f"/{LESSON}/")
+    shown, typed = page.locator(".highlight.shown").first, page.locator(".highlight.command").first
+    expect(shown.locator(".filename")).to_have_text("The app prints")
+    assert page.locator(".highlight.shown button").count() == 0
+    assert shown.evaluate("e => getComputedStyle(e).borderStyle") != typed.evaluate("e => getComputedStyle(e).borderStyle")
+
+
+def test_added_and_removed_lines_have_colors_of_their_own(visit):
+    page = visit(f"/{LESSON}/")
+    grounds = [
+        page.locator(f".highlight.change {tag}").first.evaluate("e => getComputedStyle(e).backgroundColor")
+        for tag in ("ins", "del", "code")
+    ]
+    assert len(set(grounds)) == 3
+
+
+def test_marked_lines_that_are_copied_by_hand_have_no_signs(visit):
+    page = visit(f"/{LESSON}/")
+    page.locator(".highlight.change code").first.evaluate("code => getSelection().selectAllChildren(code)")
+    page.keyboard.press("ControlOrMeta+C")
+    kept = [line[1:] for line in block("change").lines if line[0] != "-"]
+    assert clipboard(page).split() == " ".join(kept).split()
+
+
+# Search
+
+
+def test_search_finds_a_lesson(visit):
+    page = visit("/")
+    page.keyboard.press("/")
+    page.keyboard.type("server span")
+    result = page.locator(".md-search-result__link", has_text=lessons.find(LESSON).title).first
+    expect(result).to_be_visible()
+    result.click()
+    page.wait_for_url(re.compile(f"/{LESSON}/"))
+
+
+# Slides
+
+
+@pytest.mark.parametrize("path", DECKS)
+def test_every_slide_fits_and_the_keyboard_leads_through(visit, path):
+    page = visit(path, viewport={"width": 1280, "height": 720})
+    page.wait_for_function("Reveal.isReady()")
+    count = page.evaluate("Reveal.getTotalSlides()")
+    for number in range(count):
+        section = page.locator("section.present")
+        assert page.evaluate("Reveal.getSlidePastCount()") == number
+        assert section.evaluate("e => e.scrollHeight <= 720 && e.scrollWidth <= 1280"), f"slide {number + 1} is too full"
+        assert section.locator("pre").evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth)")
+        page.keyboard.press("ArrowRight")
+    assert page.evaluate("Reveal.isLastSlide()")
+
+
+def test_the_speaker_sees_the_notes(visit):
+    page = visit(DECKS[0])
+    page.wait_for_function("Reveal.isReady()")
+    with page.expect_popup() as popup:
+        page.keyboard.press("s")
+    first = slides.slides(slides.decks()[0].read_text(encoding="utf-8"))[0]
+    expect(popup.value.locator(".speaker-controls-notes")).to_contain_text(" ".join(first.notes).split(".")[0].strip())
+
+
+def test_a_deck_is_printed_one_slide_a_page(browser, site):
+    for deck, pdf in zip(slides.decks(), print_decks(browser, site), strict=True):
+        assert pdf == site / deck.parent.name / "slides.pdf"
+        count = len(slides.slides(deck.read_text(encoding="utf-8")))
+        assert len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf.read_bytes())) == count
+
+
+# Speed: the best of three, because other work on the machine is not ours to measure
+
+
+@pytest.mark.parametrize("path, milliseconds", [(f"/{LESSON}/", 1000), (DECKS[0], 2000)])
+def test_a_page_is_painted_in_time(visit, path, milliseconds):
+    painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+    assert min(visit(path).wait_for_function(painted).json_value() for _ in range(3)) <= milliseconds
