@@ -103,7 +103,7 @@ def on_page_content(html: str, page: Page, files: Files, **_) -> str:
     known = [page.meta["subtitle"]] if page.meta["subtitle"] else []
     if page.file.name == "index" and files.get_file_from_path(str(PurePosixPath(page.file.src_uri).with_name("slides.md"))):
         known.append('<a href="slides/">Slides</a>')
-    return html.replace("</h1>", f'</h1>\n<p class="facts">{" · ".join(known)}</p>', 1) if known else html
+    return html.replace("</h1>", f'</h1>\n<p class="facts" data-search-exclude>{" · ".join(known)}</p>', 1) if known else html
 
 
 def on_post_page(output: str, **_) -> str:
