@@ -181,6 +181,22 @@ def check(ctx: click.Context, lesson: Lesson | None, at: str) -> None:
 
 
 @main.command()
+@click.argument("lesson", type=LESSON, required=False)
+def watch(lesson: Lesson | None) -> None:
+    """Check LESSON again at every save in src/, and go on to the next one when it is green.
+
+    Your src/ goes along as it is; only what the next lesson hands over is added. Ctrl-C stops.
+    Without LESSON: the one that you started last.
+
+    Example: workshop watch
+    """
+    from workshop import watch
+
+    watch.watch(lesson or _current(), click.echo)
+    click.echo(_next_step(lessons.lessons(), Workspace().progress()))
+
+
+@main.command()
 @click.argument("lesson", type=LESSON)
 @click.pass_context
 def output(ctx: click.Context, lesson: Lesson) -> None:
@@ -235,11 +251,18 @@ def down() -> None:
 
 
 @main.command()
-def status() -> None:
+@click.option("--export", is_flag=True, help="Print what you have done as one line of JSON, for who looks after a class.")
+def status(export: bool) -> None:
     """Say whether Jaeger runs, how it came, and where it is.
 
-    Example: workshop status
+    \b
+    Examples:
+      workshop status
+      workshop status --export
     """
+    if export:
+        click.echo(Workspace().exported())
+        return
     from workshop import jaeger
 
     for name, value in jaeger.status():

@@ -67,6 +67,12 @@ class Workspace:
         """Make `src/` what it is when the lesson ends. Returns the folder that keeps what was there."""
         return self._become(lessons.replay(lesson, end=True), lesson.name)
 
+    def go_on(self, lesson: Lesson) -> Path | None:
+        """Begin the lesson with `src/` as it is, and add only what the lesson hands over. Returns as `start` does."""
+        mine = {path.as_posix(): self._read(path) for path in files(self.src)}
+        given = lesson.folder / "src"
+        return self._become({**mine, **{p.as_posix(): (given / p).read_bytes() for p in files(given)}}, lesson.name)
+
     def undo(self) -> tuple[Path, Path]:
         """Put the newest copy back and keep what is there now, so that a second `undo` takes the first one back.
 
@@ -101,6 +107,13 @@ class Workspace:
             return {"current": found.get("current"), "done": list(found.get("done", []))}
         except (OSError, ValueError, AttributeError, TypeError):
             return {"current": None, "done": []}
+
+    def exported(self) -> str:
+        """What is done as one line of JSON, for who looks after a class. It holds no name and no path."""
+        progress, everything = self.progress(), lessons.lessons(self.root)
+        done = [lesson.name for lesson in everything if lesson.name in progress["done"]]
+        minutes_left = sum(lesson.minutes for lesson in everything if lesson.name not in done)
+        return json.dumps({"done": done, "current": progress["current"], "of": len(everything), "minutes_left": minutes_left})
 
     def mark_done(self, lesson: Lesson) -> None:
         """Record a green check. Counts only once a learner has begun with `workshop start`."""
