@@ -19,7 +19,7 @@ VOLATILE = re.compile(
     r"workshop-check/[0-9a-f]{16}|0x[0-9a-f]{16,32}|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,32}\b|\b\d{16,40}\b"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?Z?|\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d"
     r"|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
-    r"|  +\d+\.\d+ (?:ms|s|µs)(?: +\d+\.\d+ (?:ms|s|µs))*[ ━╸╺◂]*"  # the figures and the bar of a waterfall
+    r"|  +\d+\.\d+ (?:ms|s|µs)(?: +\d+\.\d+ (?:ms|s|µs))*[ ━╸╺◂]*| +offset +duration$"  # the columns of a waterfall
     r"|(?<=Werkzeug/)\S+|(?<=Python/)\S+|\d+\.\d+(?= ?m?s\b)|(?<=peer\.port\": )\d+|(?<=client\.port\": )\d+"
 )
 
@@ -28,17 +28,41 @@ def matches(shown: Iterable[str], printed: str, whole: bool) -> bool:
     """Whether the shown lines stand in what was printed, as all of it (`whole`) or as consecutive lines of it.
 
     A part of what was printed may stand further right there than it is shown, all of it by as many spaces."""
-    indent, pattern = "" if whole else "(?P<indent> *)", ""
+    chunks: list[list[re.Pattern]] = [[]]
     for line in shown:
         if line.strip() == ANY:
-            pattern += r"(?:.*\n)*?"
-        elif not line.strip():
-            pattern += r"\n"
+            chunks.append([])
         else:
-            pattern += indent + ".+".join(re.escape(part) for part in line.rstrip().split(ANY)) + r"\n"
-            indent = indent.replace("(?P<indent> *)", "(?P=indent)")
-    text = "".join(f"{line}\n" for line in _lines(printed))
-    return bool(re.fullmatch(pattern, text) if whole else re.search("(?m)^" + pattern, text))
+            chunks[-1].append(re.compile(".+".join(re.escape(part) for part in line.rstrip().split(ANY))))
+    lines = _lines(printed)
+    if whole:
+        return _stand(chunks, lines, 0)
+    deepest = max((len(line) - len(line.lstrip(" ")) for line in lines), default=0)
+    return any(_stand([[], *chunks, []], lines, indent) for indent in range(deepest + 1))
+
+
+def _stand(chunks: list[list[re.Pattern]], lines: list[str], indent: int) -> bool:
+    """Whether the chunks stand there in their order, the first one at the very beginning, the last one at the very end.
+
+    The first place for a chunk is the best: it leaves most for the others. So a long console takes no long time."""
+    *others, last = chunks
+    end = 0
+    for number, chunk in enumerate(others):
+        starts = range(end, len(lines) - len(chunk) + 1) if number else [0]
+        found = next((start for start in starts if _fits(chunk, lines, start, indent)), None)
+        if found is None:
+            return False
+        end = found + len(chunk)
+    start = len(lines) - len(last)
+    return (start >= end if others else start == 0) and _fits(last, lines, start, indent)
+
+
+def _fits(chunk: list[re.Pattern], lines: list[str], start: int, indent: int) -> bool:
+    found = lines[start : start + len(chunk)]
+    return len(found) == len(chunk) and all(
+        wanted.fullmatch(line, indent) and not line[:indent].strip() if wanted.pattern else not line
+        for wanted, line in zip(chunk, found)
+    )
 
 
 def console_matches(block: Block, console: Console) -> bool:
