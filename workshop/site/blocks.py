@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 
 from markdown import Extension, Markdown
@@ -21,9 +22,12 @@ from pygments.util import ClassNotFound
 from workshop.lessons import INFO
 
 FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
+
 # By the block's title, else by its language.
 KINDS = {"console": "shown", "output": "shown", "diff": "change", "shell": "command"}
 LABELS = {"console": "The app prints", "output": "Output", "shell": "Terminal", "promql": "PromQL", "logql": "LogQL"}
+
+FORMATTER = HtmlFormatter(nowrap=True)
 
 
 class Blocks(Preprocessor):
@@ -85,10 +89,10 @@ def _changes(lines: list[str], lexer: Lexer) -> Iterator[str]:
 
 def _colored(lines: list[str], lexer: Lexer) -> Iterator[str]:
     """The lines as HTML, each with its end of line; no element goes beyond its line."""
-    html = highlight("\n".join(lines) + "\n", lexer, HtmlFormatter(nowrap=True))
-    return iter(html.splitlines(keepends=True))
+    return (f"{line}\n" for line in highlight("\n".join(lines) + "\n", lexer, FORMATTER).split("\n")[:-1])
 
 
+@cache
 def _lexer(language: str, title: str) -> Lexer:
     try:
         return get_lexer_for_filename(title, stripnl=False) if "." in title else get_lexer_by_name(language, stripnl=False)
