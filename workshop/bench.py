@@ -118,8 +118,9 @@ def memory() -> list[tuple[str, str, str]]:
     import psutil
 
     from workshop.demo import finished_app
+    from workshop.jaeger import for_checks
 
-    with finished_app(lambda line: None) as app:
+    with tempfile.TemporaryDirectory() as folder, for_checks() as jaeger, finished_app(jaeger, Path(folder), beside=True) as app:
         for _ in range(50):
             app.get("/")
         group = [p for p in psutil.process_iter(["name", "cmdline"]) if any("jaeger.yaml" in part for part in p.info["cmdline"] or ())]

@@ -117,7 +117,7 @@ class Checkpoint:
         finally:
             app.stop()
         if shown:
-            self._compare_console(line, app.console)
+            self.shows(line, app.console)
 
     def run(self, command: str, folder: Path | None = None, seconds: float = 60, **env: str) -> Result:
         """Run the lesson's command that begins so, in the copy of `src/`, and compare the output block below it.
@@ -158,17 +158,19 @@ class Checkpoint:
         if self.at != END or self.turn:
             return
         path, drawn = self.lesson.folder / name, waterfall.svg(spans)
-        if self._rewrites is not None:
-            path.write_text(drawn, encoding="utf-8")
-        elif not path.exists() or outputs.shape(path.read_text(encoding="utf-8")) != outputs.shape(drawn):
+        if path.exists() and outputs.shape(path.read_text(encoding="utf-8")) == outputs.shape(drawn):
+            return
+        if self._rewrites is None:
             raise LessonError(f"{self.lesson.name}/{name}: shows another trace than the run made; `workshop output {self.lesson.name}`")
+        path.write_text(drawn, encoding="utf-8")
 
     def _compare_output(self, command: Block, printed: str) -> None:
         for block in self._shown_after(lambda b: b.text == command.text, "output", lambda b: b.kind == "command"):
             self._used.add(block.line)
             self._hold(block, outputs.matches(block.lines, printed, whole=True), lambda b: outputs.rewrite(b, printed), printed)
 
-    def _compare_console(self, line: str, console: Console) -> None:
+    def shows(self, line: str, console: Console) -> None:
+        """Hold the console blocks of a serving command against what it printed (`--at end`)."""
         serving = lambda b: b.kind == "command" and (b.text == line or b.text.startswith("sh run"))  # noqa: E731
         for block in self._shown_after(lambda b: b.text == line, "console", serving):
             self._used.add(block.line)

@@ -273,13 +273,15 @@ def status(export: bool) -> None:
 @click.argument("trace_id", required=False)
 @click.option("--log", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read a console log, not Jaeger.")
 @click.option("--service", default="todo", show_default=True, help="Whose newest trace, when no id is given.")
+@click.option("--name", default="", help="The newest trace that has a span of this name.")
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write the picture to this file.")
-def trace(trace_id: str | None, log: Path | None, service: str, svg: Path | None) -> None:
+def trace(trace_id: str | None, log: Path | None, service: str, name: str, svg: Path | None) -> None:
     """Draw a trace against time: the one of TRACE_ID, or the newest.
 
     \b
     Examples:
       workshop trace
+      workshop trace --name "POST /add"
       workshop trace 4bf92f3577b34da6a3ce929d0e0e4736
       workshop trace --log src/output.log
       workshop trace --svg trace.svg
@@ -288,7 +290,7 @@ def trace(trace_id: str | None, log: Path | None, service: str, svg: Path | None
 
     from workshop import traces, waterfall
 
-    spans = traces.find(trace_id, log, service)
+    spans = traces.find(trace_id, log, service, name)
     if svg:
         svg.write_text(waterfall.svg(spans), encoding="utf-8")
         click.echo(f"{svg}: trace {spans[0].trace_id}, {len(spans)} spans")
@@ -327,7 +329,8 @@ def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, ag
 
 
 @main.command()
-def demo() -> None:
+@click.option("--beside", is_flag=True, envvar="WORKSHOP_BESIDE", help="Take another port although 5001 is free.")
+def demo(beside: bool) -> None:
     """Run the finished app with Jaeger, add a task and draw its trace.
 
     It is a fresh copy of the finished app: your src/ is not touched. In a terminal it goes on until Ctrl-C.
@@ -336,7 +339,7 @@ def demo() -> None:
     """
     from workshop import demo
 
-    demo.show(click.echo, stay=sys.stdin.isatty() and sys.stdout.isatty())
+    demo.show(click.echo, stay=sys.stdin.isatty() and sys.stdout.isatty(), beside=beside)
 
 
 if __name__ == "__main__":

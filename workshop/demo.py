@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -19,23 +20,38 @@ from workshop.spans import Span
 from workshop.subject import APP, END
 
 ARRIVE_SECONDS = 15
+AUDIT_ROWS = 200  # read three times over: some tenths of a second
 
 
 @contextmanager
-def finished_app(progress: Callable[[str], None]) -> Iterator[App]:
-    """Serve the finished app, with a Jaeger behind it, until the block ends; then stop what this started.
+def finished_app(behind: Jaeger, folder: Path, beside: bool = False, closed: int = 0) -> Iterator[App]:
+    """Serve the finished app in `folder`, with a Jaeger behind it, until the block ends.
 
-    Raises Broken when the app does not start, JaegerError when there is no road to Jaeger."""
-    with tempfile.TemporaryDirectory(prefix="workshop-demo-") as folder, _jaeger(progress, Path(folder)) as running:
-        checkpoint = Checkpoint(lessons.lessons()[-1], END, Path(folder), lambda: running)
-        if not answers(APP):
-            checkpoint.subject.ports[APP] = APP
-        app = App(checkpoint, "sh run.sh", "todo", APP, running)
-        try:
-            app.start()
-            yield app
-        finally:
-            app.stop()
+    It takes port 5001 where that is free and the app is not to run `beside` another. The port `closed` leads to nothing.
+    Saving a task with the word "report" is slow: see `slow_reports`. Raises Broken when the app does not start."""
+    checkpoint = Checkpoint(lessons.lessons()[-1], END, folder, lambda: behind)
+    if not beside and not answers(APP):
+        checkpoint.subject.ports[APP] = APP
+    if behind.has_page():
+        checkpoint.environment["FLASK_TRACE_PAGE"] = f"{address(behind.query_port)}/trace/"
+    app = App(checkpoint, "sh run.sh", "todo", APP, behind, closed)
+    try:
+        app.start()
+        slow_reports(folder / "check.db")
+        yield app
+    finally:
+        app.stop()
+
+
+def slow_reports(database: Path) -> None:
+    """Make the saving of some tasks slow where no line of the app shows it: by a trigger in the database."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE audit (entry INTEGER)")
+        connection.executemany("INSERT INTO audit VALUES (?)", [(number,) for number in range(AUDIT_ROWS)])
+        connection.execute(
+            "CREATE TRIGGER audit_reports BEFORE INSERT ON task WHEN NEW.text LIKE '%report%' BEGIN "
+            "INSERT INTO audit SELECT count(*) FROM audit AS one, audit AS two, audit AS three; END"
+        )
 
 
 def add_a_task(app: App, text: str = "Buy milk") -> tuple[Answer, list[Span]]:
@@ -53,13 +69,17 @@ def add_a_task(app: App, text: str = "Buy milk") -> tuple[Answer, list[Span]]:
     return answer, app.find(answer)
 
 
-def show(progress: Callable[[str], None], stay: bool) -> None:
+def show(progress: Callable[[str], None], stay: bool, beside: bool = False) -> None:
     """Start everything, add a task, draw its trace, say where things are; `stay` keeps serving until Ctrl-C."""
     from rich.console import Console
 
     from workshop import waterfall
 
-    with finished_app(progress) as app:
+    with (
+        tempfile.TemporaryDirectory(prefix="workshop-demo-") as folder,
+        _jaeger(progress, Path(folder)) as running,
+        finished_app(running, Path(folder), beside) as app,
+    ):
         progress("The to-do app runs under opentelemetry-instrument. Adding a task …")
         answer, spans = add_a_task(app)
         progress(f"{answer} was answered with {answer.status}. Its trace, as Jaeger stored it:\n")

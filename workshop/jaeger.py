@@ -285,9 +285,13 @@ def _port_settings(ports: dict[str, int]) -> dict[str, str]:
 
 
 def mine(ports: dict[str, int] = JAEGER.ports) -> Jaeger:
-    """The learner's Jaeger, up or not: the one that JAEGER_URL names, else that on the well-known ports."""
-    local = f"http://127.0.0.1:{ports['query']}"
-    return Jaeger(os.environ.get("JAEGER_URL", "").strip() or local, ports["grpc"], ports["http"])
+    """The learner's Jaeger, whether it is up or not: the one that JAEGER_URL names, else that on the well-known ports.
+
+    JAEGER_GRPC_PORT and JAEGER_HTTP_PORT say where the one of JAEGER_URL takes OTLP, if not on 4317 and 4318."""
+    if given := os.environ.get("JAEGER_URL", "").strip():
+        grpc, http = (os.environ.get(f"JAEGER_{name.upper()}_PORT", ports[name]) for name in ("grpc", "http"))
+        return Jaeger(given, int(grpc), int(http))
+    return Jaeger(f"http://127.0.0.1:{ports['query']}", ports["grpc"], ports["http"])
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,17 @@
 
 import pytest
 
-from workshop import lessons
-from workshop.checks import App, Checkpoint
+from workshop.demo import finished_app
 from workshop.quiz_check import every_question_is_answered_right
-from workshop.subject import APP, END
 
 
 @pytest.mark.before("quiz-open")
 def test_every_question_about_a_trace_of_your_own_is_answered_right(checkpoint, tmp_path):
     def make_a_trace():
         """Ask the app of the last lesson, as `workshop demo` serves it, with the Jaeger of the checks behind it."""
-        last = Checkpoint(lessons.lessons()[-1], END, tmp_path / "finished", lambda: checkpoint.jaeger)
-        app = App(last, "sh run.sh", "todo", APP, checkpoint.jaeger)
-        try:
-            app.start()
+        with finished_app(checkpoint.jaeger, tmp_path / "finished", beside=True) as app:
             app.submit("/add", {"text": "Buy milk"})
             unknown = app.get("/nope", wanted=404)
-        finally:
-            app.stop()
         span = app.server_span(unknown, name="GET /nope")
         assert (span.status, app.below(span)) == ("UNSET", [])
         env = {"JAEGER_URL": checkpoint.jaeger.query_url, "COLUMNS": "120"}

@@ -65,6 +65,10 @@ FAULTS = {
     "ends-at-once": {**SILENT, "output": "", "exit_code": 3},
     "never-listens": {**SILENT, "output": "", "exit_code": None},
     "does-not-answer": {"answers": [Answer("GET", "/", "workshop-check/1", (200,), problem="timed out")]},
+    "missing-column": {
+        "answers": [Answer("GET", "/", "workshop-check/1", (200,), status=500)],
+        "output": "sqlite3.OperationalError: no such column: task.due\n",
+    },
     "wrong-status": {"answers": [Answer("GET", "/", "workshop-check/1", (200,), status=500)]},
     "does-not-stop": {"stopped": False},
     "misspelt-setting": with_run_sh("OTEL_SERVICE_NAME", "OTEL_SERVICE_NAM"),
