@@ -1,0 +1,112 @@
+"""The search makes a span of its own, which tells how much was done and never what was typed."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from workshop.operators import requirements
+
+TASKS = 400
+
+
+@pytest.mark.before("wrong-status")
+def test_a_search_is_a_span_between_its_request_and_its_statements_and_tells_nothing_that_was_typed(checkpoint):
+    typed = ["Buy milk", *requirements().canaries]
+    with checkpoint.serve(shown=True, jaeger=True) as app:
+        many_tasks(checkpoint.database, TASKS - len(typed))
+        form = app.form("/add")
+        for text in typed:
+            app.post("/add", {**form, "text": text})
+            app.post("/search", {**form, "words": text}, wanted=200)
+        found = app.submit("/search", {"words": "mlik"}, wanted=200)
+
+    listed(checkpoint, found)
+    span = own_span(checkpoint, app, found)
+    app.attribute(span, "todo.search.length", len("mlik"))
+    app.attribute(span, "todo.search.compared", TASKS)
+    app.attribute(span, "todo.search.found", 1)
+    app.sql_below(span)
+    app.keeps_secrets()
+
+    app.in_jaeger(found, name="POST /search", route="/search")
+    stored = own_span(checkpoint, app, found, where="jaeger")
+    checkpoint.must(
+        stored.scope == "todo.search",
+        "scope",
+        seen=f"the span {stored.name!r} has the instrumentation scope {stored.scope!r}",
+        expected="'todo.search', the module that made it",
+        why="a tracer gives its name to its spans; who reads one wants to know which code made it",
+        do="make the tracer of this module with trace.get_tracer(__name__)",
+    )
+    checkpoint.picture("trace.svg", app.find(found))
+    checkpoint.run("workshop trace", JAEGER_URL=checkpoint.jaeger.query_url)
+
+
+@pytest.mark.before("wrong-status")
+def test_fifty_different_searches_have_one_name_and_a_task_tells_its_length(checkpoint):
+    with checkpoint.serve() as app:
+        form = app.form("/add")
+        added = {text: app.post("/add", {**form, "text": text}) for text in ("Buy milk", "Water the plants")}
+        searched = [app.post("/search", {**form, "words": f"milk {number}"}, wanted=200) for number in range(50)]
+        by_get = app.get("/?words=mlik")
+
+    names = {span.name for span in app.spans if span.kind == "internal" and "todo.search.found" in span.attributes}
+    checkpoint.must(
+        len(names) == 1,
+        "span-names",
+        seen=f"{len(names)} names for {len(searched)} searches: {', '.join(sorted(names)[:3])} …",
+        expected="one name",
+        why="a name groups what is alike; what differs from search to search belongs into an attribute",
+    )
+    assert "mlik" in str(app.server_span(by_get).attributes)  # as the lesson says of a search by GET
+    for text, answer in added.items():
+        app.attribute(app.server_span(answer, name="POST /add"), "todo.task.length", len(text))
+
+
+@pytest.mark.before("wrong-status")
+def test_without_the_agent_the_app_finds_the_same_and_makes_no_span(checkpoint):
+    with checkpoint.serve("flask run -p 5001") as app:
+        app.submit("/add", {"text": "Buy milk"})
+        found = app.submit("/search", {"words": "mlik"}, wanted=200)
+
+    listed(checkpoint, found)
+    checkpoint.must(
+        not app.spans,
+        "sdk-in-app",
+        seen=f"{len(app.spans)} spans, though nothing but `flask run` was started",
+        expected="none: the app calls the API, and the agent brings the SDK",
+        why="an app that sets up an SDK decides for everybody who runs it where telemetry goes",
+        do="take what comes from `opentelemetry.sdk` out of src/todo/",
+    )
+
+
+def many_tasks(database, count):
+    """As many tasks at once, written behind the app's back."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        rows = [(f"Call number {number}", "2026-11-21 09:00:00") for number in range(count)]
+        connection.executemany("INSERT INTO task (text, created_at) VALUES (?, ?)", rows)
+
+
+def listed(checkpoint, page):
+    checkpoint.must(
+        page.status == 200 and "Buy milk" in page.text and "Call number" not in page.text,
+        "not-found",
+        seen="a search for 'mlik' that does not find 'Buy milk', or finds more",
+        expected="the one task with a word like it",
+        why="who misspells one word still wants the task",
+    )
+
+
+def own_span(checkpoint, app, answer, where="console"):
+    """The INTERNAL span below the request that the search makes itself."""
+    request = app.server_span(answer, where=where)
+    own = [span for span in app.below(request, where) if span.kind == "internal"]
+    checkpoint.must(
+        own,
+        "own-span",
+        seen=f"{answer}: no INTERNAL span below its SERVER span",
+        expected="one, for the search",
+        why="the instrumentations know Flask and SQLAlchemy; a span for what your own code does is begun by your code",
+    )
+    return next((span for span in own if "todo.search.found" in span.attributes), own[0])
