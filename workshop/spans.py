@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 OBJECT = re.compile(r"^\{", re.MULTILINE)
@@ -71,7 +72,7 @@ class Console:
     text: str
     objects: list[tuple[str, dict]]
 
-    @property
+    @cached_property
     def spans(self) -> list[Span]:
         return [_from_console(value) for _, value in self.objects if str(value.get("kind")).startswith("SpanKind.")]
 
