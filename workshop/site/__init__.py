@@ -1,1 +1,1 @@
-"""The lessons as a web site and as slides: drawn by MkDocs straight from the numbered folders, nothing of it is committed."""
+"""The lessons as a web site and as slides, drawn by MkDocs straight from the numbered folders."""

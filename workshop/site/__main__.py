@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
         print(f"Port {asked.port} is taken. Take another one: make serve PORT={asked.port + 1}", file=sys.stderr)
         return 1
     mkdocs = [str(ROOT / ".venv" / "bin" / "python"), "-m", "mkdocs", asked.command, "-f", str(ROOT / "mkdocs.yml")]
-    mkdocs += ["--dev-addr", f"127.0.0.1:{asked.port}"] if asked.command == "serve" else ["--strict", "--quiet"]
+    # No --quiet: it would silence the very warnings that --strict counts.
+    mkdocs += ["--dev-addr", f"127.0.0.1:{asked.port}"] if asked.command == "serve" else ["--strict"]
     os.execve(mkdocs[0], mkdocs, {**inherited_environment(), **QUIET})
 
 

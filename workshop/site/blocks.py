@@ -1,7 +1,7 @@
 """How a page's blocks look: a Python-Markdown extension, so that whatever reads mkdocs.yml draws them alike.
 
-A block shows its file's name. A diff is colored in the language of the file, its added and removed lines are marked as such.
-The sources stay plain: `<details>` gets the attribute that lets Markdown go on inside only here.
+A block shows its file's name. A diff is colored in the language of the file, its added and removed lines are marked as
+such. The sources stay plain: `<details>` gets the attribute that lets Markdown go on inside only here.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def draw(info: str, lines: list[str]) -> str:
     language, title = (match["language"], match["title"] or "") if match else ("text", "")
     kind = KINDS.get(title) or KINDS.get(language, "file")
     label = LABELS.get(title or language, title)
-    name = f'<span class="filename">{escape(label[:1].upper() + label[1:] if kind == "shown" else label)}</span>' if label else ""
+    if kind == "shown":
+        label = label[:1].upper() + label[1:]
+    name = f'<span class="filename">{escape(label)}</span>' if label else ""
     rows = _changes(lines, _lexer("text", title)) if kind == "change" else _colored(lines, _lexer(language, title))
     search = " data-search-exclude" if kind == "shown" else ""
     return f'<div class="highlight {kind}"{search}>{name}<pre><code>{"".join(rows)}</code></pre></div>'
@@ -95,6 +97,8 @@ def _colored(lines: list[str], lexer: Lexer) -> Iterator[str]:
 @cache
 def _lexer(language: str, title: str) -> Lexer:
     try:
-        return get_lexer_for_filename(title, stripnl=False) if "." in title else get_lexer_by_name(language, stripnl=False)
+        if "." in title:
+            return get_lexer_for_filename(title, stripnl=False)
+        return get_lexer_by_name(language, stripnl=False)
     except ClassNotFound:
         return get_lexer_by_name("text", stripnl=False)

@@ -1,4 +1,4 @@
-"""The system's Chromium, driven by Playwright, and the built site as a host would serve it. Used to print decks and by tests."""
+"""The system's Chromium, driven by Playwright, and the built site as a host would serve it."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def chromium() -> Iterator[Browser]:
         found = str(OF_MAC)
     if not found:
         raise UserError(
-            "No Chromium was found. Debian and Ubuntu: sudo apt-get install chromium. Elsewhere: set CHROMIUM to the path of "
-            "Chromium or Chrome."
+            "No Chromium was found. Debian and Ubuntu: sudo apt-get install chromium. "
+            "Elsewhere: set CHROMIUM to the path of Chromium or Chrome."
         )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found)

@@ -1,6 +1,7 @@
 """What MkDocs asks on its way from the numbered folders to the site.
 
-The pages are the README files where they lie: nothing is copied into a folder of documents, and their order is the lessons'.
+The pages are the README files where they lie: nothing is copied into a folder of documents. Their order is that of the
+lessons.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ NAMES = [
     (r'(<nav class="md-path") aria-label="[^"]*"', r'\1 aria-label="Where you are"'),
     (r"<thead>\s*<tr>(\s*<th></th>)+\s*</tr>\s*</thead>", ""),
 ]
-SECTION = re.compile(r'<label class="md-nav__title" for="(__nav_[\d_]+)">\s*<span [^>]*></span>\s*(.*?)\s*</label>', re.DOTALL)
+SECTION = re.compile(
+    r'<label class="md-nav__title" for="(__nav_[\d_]+)">\s*<span [^>]*></span>\s*(.*?)\s*</label>', re.DOTALL
+)
 
-# A third of Material's style sheet is for parts that no page here has: a rule whose every selector names one of them goes.
+# A third of Material's style sheet is for parts that no page has here: a rule whose every selector names one goes.
 RULE = re.compile(r"(?P<selectors>[^{}]+)\{[^{}]*\}")
 UNUSED = re.compile(
     r"\[dir=rtl\]|\.(admonition|critic|grid|keys\b|mermaid|tabbed-|task-list)"
@@ -94,16 +97,19 @@ def on_page_markdown(markdown: str, page: Page, **_) -> str:
         page.meta["search"] = {"exclude": True}
     if page.file.name != "slides":
         return markdown
-    page.meta["template"] = "deck.html"
+    heading = re.search(r"^# (.+)", markdown, re.MULTILINE)
+    page.meta |= {"template": "deck.html", "title": heading[1] if heading else page.title}
     return slides.sections(markdown)
 
 
 def on_page_content(html: str, page: Page, files: Files, **_) -> str:
     """The same facts below the page's title, with the way to the chapter's deck."""
-    known = [page.meta["subtitle"]] if page.meta["subtitle"] else []
-    if page.file.name == "index" and files.get_file_from_path(str(PurePosixPath(page.file.src_uri).with_name("slides.md"))):
-        known.append('<a href="slides/">Slides</a>')
-    return html.replace("</h1>", f'</h1>\n<p class="facts" data-search-exclude>{" · ".join(known)}</p>', 1) if known else html
+    deck = str(PurePosixPath(page.file.src_uri).with_name("slides.md"))
+    has_deck = page.file.name == "index" and files.get_file_from_path(deck)
+    known = _joined(page.meta["subtitle"], '<a href="slides/">Slides</a>' if has_deck else None)
+    if not known:
+        return html
+    return html.replace("</h1>", f'</h1>\n<p class="facts" data-search-exclude>{known}</p>', 1)
 
 
 def on_post_page(output: str, **_) -> str:
@@ -164,17 +170,18 @@ def _facts(root: Path) -> Iterator[tuple[str, str]]:
     everything = lessons.lessons(root)
     progress = Workspace(root).progress() if serving else {"current": None, "done": []}
     for lesson in everything:
-        state = "done ✓" if lesson.name in progress["done"] else "you are here" if lesson.name == progress["current"] else ""
+        here = "you are here" if lesson.name == progress["current"] else None
+        state = "done ✓" if lesson.name in progress["done"] else here
         yield _uri(lesson.readme, root), _joined(lesson.name, _time([lesson]), state)
     for folder in lessons.chapters(root):
         below = [lesson for lesson in everything if folder in lesson.folder.parents]
         done = sum(lesson.name in progress["done"] for lesson in below)
         if below:
             count = "1 lesson" if len(below) == 1 else f"{len(below)} lessons"
-            yield _uri(folder / "README.md", root), _joined(count, _time(below), f"{done} done ✓" if done else "")
+            yield _uri(folder / "README.md", root), _joined(count, _time(below), f"{done} done ✓" if done else None)
 
 
-def _joined(*known: str) -> str:
+def _joined(*known: str | None) -> str:
     return " · ".join(part for part in known if part)
 
 

@@ -12,7 +12,8 @@ from workshop.lessons import ROOT
 from workshop.site import slides
 from workshop.site.browser import chromium, served
 
-PRINTED = "document.querySelectorAll('.pdf-page').length === Reveal.getTotalSlides()"
+LAID_OUT = """() => Reveal.isReady()
+    && document.querySelectorAll('.pdf-page').length === document.querySelectorAll('.slides section').length"""
 
 
 def print_decks(browser: Browser, site: Path, root: Path = ROOT) -> list[Path]:
@@ -23,7 +24,7 @@ def print_decks(browser: Browser, site: Path, root: Path = ROOT) -> list[Path]:
             chapter = deck.parent.name
             page = browser.new_page()
             page.goto(f"{address}/{chapter}/slides/?print-pdf")
-            page.wait_for_function(PRINTED)
+            page.wait_for_function(LAID_OUT)
             made.append(site / chapter / "slides.pdf")
             page.pdf(path=made[-1], prefer_css_page_size=True, print_background=True)
             page.close()

@@ -1,7 +1,7 @@
 """Decks: `slides.md` beside a chapter's README.
 
-A line `---` begins the next slide, a line `Note:` what only the speaker sees. Blocks are those of lessons, and every line of
-them stands in a lesson.
+A line `---` begins the next slide, a line `Note:` what only the speaker sees. Blocks are those of lessons: every line
+of them stands in one.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def check(deck: Path, root: Path = ROOT) -> None:
     for slide in slides(text):
         count = len(list(_text_lines(slide)))
         if count > TEXT_LINES:
-            raise LessonError(f"{where}:{slide.line}: the slide has {count} lines of text; {TEXT_LINES} can be read from afar")
+            raise LessonError(f"{where}:{slide.line}: the slide has {count} lines of text; show {TEXT_LINES} at most")
     for block in blocks:
         if len(block.lines) > BLOCK_LINES:
-            raise block.error(f"the block has {len(block.lines)} lines; {BLOCK_LINES} fit on a slide, so show a part of it")
+            raise block.error(f"the block has {len(block.lines)} lines; show a part of it, {BLOCK_LINES} at most")
         if block.kind == "quote":
             if not _within(block.lines, _lines((root / block.title).read_bytes())):
                 raise block.error(f"{block.title} does not hold these lines; copy them word for word from it")

@@ -23,7 +23,7 @@ from workshop import lessons
 from workshop.lessons import ROOT, LessonError
 from workshop.site import __main__ as command, blocks, slides
 
-STRUCTURE = {"h1", "h2", "h3", "h4", "ul", "ol", "li", "blockquote", "pre", "table", "tr", "th", "td", "strong", "em", "a", "img"}
+STRUCTURE = set("h1 h2 h3 h4 ul ol li blockquote pre table tr th td strong em a img".split())
 LAST = [name for name in ("INSTRUCTORS.md", "CONTRIBUTING.md", "REFERENCES.md") if (ROOT / name).is_file()]
 LESSONS = sorted(ROOT.glob("[0-9]*/**/README.md"), key=lambda readme: readme.parent)
 PAGES = ["README.md", *(readme.relative_to(ROOT).as_posix() for readme in LESSONS), *LAST]
@@ -59,7 +59,8 @@ class Reader(HTMLParser):
         found = dict(attributes)
         self.tags.append((tag, found))
         if tag not in self.VOID:
-            self._open.append(self._open[-1] or not self._without.isdisjoint([tag, *(found.get("class") or "").split()]))
+            names = {tag, *(found.get("class") or "").split()}
+            self._open.append(self._open[-1] or bool(self._without & names))
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in self.VOID:
@@ -82,8 +83,8 @@ def mkdocs(root: Path, *arguments) -> list[str]:
 
 
 def build(root: Path, to: Path) -> subprocess.CompletedProcess:
-    env = {**os.environ, **command.QUIET}
-    return subprocess.run(mkdocs(root, "build", "--strict", "-d", to), capture_output=True, text=True, env=env, cwd=root)
+    arguments = mkdocs(root, "build", "--strict", "-d", to)
+    return subprocess.run(arguments, capture_output=True, text=True, env={**os.environ, **command.QUIET}, cwd=root)
 
 
 def page(site: Path, uri: str) -> Path:
@@ -184,7 +185,7 @@ def test_no_page_weighs_more_than_its_budget(site):
 
 
 def test_a_chapter_shows_its_lessons_and_minutes(site):
-    chapter = next(folder for folder in lessons.chapters() if any(folder in x.folder.parents for x in lessons.lessons()))
+    chapter = lessons.lessons()[0].folder.parent
     below = [lesson for lesson in lessons.lessons() if chapter in lesson.folder.parents]
     hours, minutes = divmod(sum(lesson.minutes for lesson in below), 60)
     shown = re.search(r'<p class="facts"[^>]*>(.*?)</p>', (site / chapter.name / "index.html").read_text())[1]
@@ -207,8 +208,8 @@ def test_links_to_files_and_folders_lead_to_what_is_in_them(small, tmp_path):
     small.write("100/100/quiz.md", "# Questions\n\n- one\n")
     small.write("100/100/trace.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>")
     small.write("LICENSE", "Do what you like: ```` is four.\n")
-    links = "[c](docker-compose.yml) [l][license] [src](src/) [q](100/100/quiz.md) ![t](100/100/trace.svg)\n\n[license]: LICENSE\n"
-    small.write("README.md", f"# Toy\n\n{links}")
+    links = "[c](docker-compose.yml) [l][license] [src](src/) [q](100/100/quiz.md) ![t](100/100/trace.svg)"
+    small.write("README.md", f"# Toy\n\n{links}\n\n[license]: LICENSE\n")
     done = build(small.root, tmp_path / "site")
     assert done.returncode == 0, done.stderr
     out = tmp_path / "site"
@@ -301,10 +302,11 @@ def test_a_change_is_colored_by_its_file_and_marked_line_by_line():
 
 
 def test_no_element_goes_beyond_its_line():
-    html = blocks.draw('diff title="src/a.py"', [' """Begins', "+and ends", ' here."""', "-z = '''", "-'''", "", "+last = 1"])
+    change = [' """Begins', "+and ends", ' here."""', "-z = '''", "-'''", "", "+last = 1"]
+    html = blocks.draw('diff title="src/a.py"', change)
     code = re.search(r"<code>(.*)</code>", html, re.DOTALL)[1]
     for line in re.findall(r"<(?:span|ins|del)><span class=\"sign\">.*?\n</(?:span|ins|del)>", code):
-        assert line.count("<span") + line.count("<ins") + line.count("<del") == len(re.findall("</(?:span|ins|del)>", line))
+        assert len(re.findall("<(?:span|ins|del)", line)) == len(re.findall("</(?:span|ins|del)>", line))
     assert resulting(html) == '"""Begins\nand ends\nhere."""\n\nlast = 1\n'
 
 
@@ -313,14 +315,16 @@ def test_what_each_change_of_the_lessons_copies_is_its_context_and_added_lines()
     assert changes
     for block in changes:
         kept = [line[1:] for line in block.lines if line[:1] != "-" and line.rstrip() != "@@"]
-        assert resulting(blocks.draw(f'diff title="{block.title}"', list(block.lines))) == "\n".join(kept) + "\n", block.where
+        html = blocks.draw(f'diff title="{block.title}"', list(block.lines))
+        assert resulting(html) == "\n".join(kept) + "\n", f"{block.where}:{block.line}"
 
 
 def test_every_other_block_of_the_lessons_copies_as_it_stands():
     for lesson in lessons.lessons():
         for block in lesson.blocks:
             if block.kind != "change":
-                html = blocks.draw(f'{block.language} title="{block.title}"' if block.title else block.language, list(block.lines))
+                info = f'{block.language} title="{block.title}"' if block.title else block.language
+                html = blocks.draw(info, list(block.lines))
                 assert resulting(html) == block.text + "\n", f"{block.where}:{block.line}"
 
 
@@ -383,7 +387,10 @@ GOOD = '# Deck\n\n```python title="src/a.py"\none = 1\n```\n'
     [
         (GOOD.replace("one = 1", "one = 2"), "100/slides.md:3: after no lesson of 100 does src/a.py hold these lines"),
         ("# Deck\n\n```shell\nrm -rf /\n```\n", "100/slides.md:3: no lesson has a block with these lines"),
-        ("# Deck\n\n```yaml title=\"docker-compose.yml\"\nnot: there\n```\n", "100/slides.md:3: docker-compose.yml does not hold"),
+        (
+            '# Deck\n\n```yaml title="docker-compose.yml"\nnot: there\n```\n',
+            "100/slides.md:3: docker-compose.yml does not hold these lines",
+        ),
         ("# Deck\n\n" + "line\n" * 8, "100/slides.md:1: the slide has 8 lines of text"),
         ("# Deck\n\n---\n" + "- item\n" * 8, "100/slides.md:4: the slide has 8 lines of text"),
         ("# Deck\n\n```shell\n" + "true\n" * 13 + "```\n", "100/slides.md:3: the block has 13 lines"),

@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser, address) -> Iterator[Callable[..., Page]]:
-    """`visit(path, **how)` opens a page of the site; no test may ask another host for anything, nor fail to get a thing."""
+    """`visit(path, **how)` opens a page. Nothing may be asked of another host, and nothing may be missing."""
     contexts, elsewhere, failed = [], [], []
 
     def refuse(route: Route) -> None:

@@ -138,7 +138,8 @@ def test_what_the_app_prints_looks_different_and_has_no_button(visit):
     shown, typed = page.locator(".highlight.shown").first, page.locator(".highlight.command").first
     expect(shown.locator(".filename")).to_have_text("The app prints")
     assert page.locator(".highlight.shown button").count() == 0
-    assert shown.evaluate("e => getComputedStyle(e).borderStyle") != typed.evaluate("e => getComputedStyle(e).borderStyle")
+    border = "e => getComputedStyle(e).borderStyle"
+    assert shown.evaluate(border) != typed.evaluate(border)
 
 
 def test_added_and_removed_lines_have_colors_of_their_own(visit):
@@ -182,7 +183,8 @@ def test_every_slide_fits_and_the_keyboard_leads_through(visit, path):
     for number in range(count):
         section = page.locator("section.present")
         assert page.evaluate("Reveal.getSlidePastCount()") == number
-        assert section.evaluate("e => e.scrollHeight <= 720 && e.scrollWidth <= 1280"), f"slide {number + 1} is too full"
+        fits = section.evaluate("e => e.scrollHeight <= 720 && e.scrollWidth <= 1280")
+        assert fits, f"slide {number + 1} is too full"
         assert section.locator("pre").evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth)")
         page.keyboard.press("ArrowRight")
     assert page.evaluate("Reveal.isLastSlide()")
