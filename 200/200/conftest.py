@@ -1,0 +1,31 @@
+"""Which app the stories are told to: the finished one (`--at end`), one that only says hello (`--at start`), or your own."""
+
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from workshop import lessons
+from workshop.checks import Checkpoint
+from workshop.diagnosis import Broken
+from workshop.subject import END, MINE, START
+
+
+@pytest.fixture
+def start_app(request, tmp_path):
+    """Serve the app in a `with` block; a second block serves it again, on the same database."""
+    at = request.config.getoption("--at")
+    lesson = lessons.find("300/200/100") if at == START else lessons.lessons()[-1]
+    checkpoint = Checkpoint(lesson, MINE if at == MINE else END, tmp_path, lambda: None)
+
+    @contextmanager
+    def start():
+        with suppress(Broken), checkpoint.serve() as app:  # what a wrong answer means is for the story to say
+            yield app
+
+    return start
+
+
+@pytest.fixture
+def app(start_app):
+    with start_app() as served:
+        yield served
