@@ -10,12 +10,12 @@ from workshop.diagnosis import Broken
 from workshop.subject import END, MINE, START
 
 
-@pytest.fixture
-def start_app(request, tmp_path):
+@pytest.fixture(scope="module")
+def start_app(request, tmp_path_factory):
     """Serve the app in a `with` block; a second block serves it again, on the same database."""
     at = request.config.getoption("--at")
     lesson = lessons.find("300/200/100") if at == START else lessons.lessons()[-1]
-    checkpoint = Checkpoint(lesson, MINE if at == MINE else END, tmp_path, lambda: None)
+    checkpoint = Checkpoint(lesson, MINE if at == MINE else END, tmp_path_factory.mktemp("app"), lambda: None)
 
     @contextmanager
     def start():
@@ -25,7 +25,8 @@ def start_app(request, tmp_path):
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app(start_app):
+    """One app for all stories: none of them may need an empty list."""
     with start_app() as served:
         yield served
