@@ -23,7 +23,7 @@ from pathlib import Path
 from workshop.spans import COLOR
 
 LISTENS = re.compile(r"(?:Running on|Listening at:) (https?://[^\s(]+:(\d+))")
-INHERITED = re.compile(r"^(OTEL_|FLASK_|GUNICORN_|WERKZEUG_|PYTHON|(?:https?|all|no)_proxy$)", re.IGNORECASE)
+INHERITED = re.compile(r"^(OTEL_|FLASK_|GUNICORN_|WERKZEUG_|PYTHON(PATH|HOME|STARTUP)$|(https?|all|no|grpc)_proxy$)", re.I)
 # Settings of the check itself: short batches, and a dead endpoint that gives up at once (facts of SDK 1.45).
 QUICK = {
     "OTEL_BSP_SCHEDULE_DELAY": "200",
@@ -38,9 +38,8 @@ ANSWER_SECONDS = 10
 
 
 def inherited() -> dict[str, str]:
-    """What the shell exports and an app would notice: `OTEL_*`, `FLASK_*`, `PYTHON*`, proxies."""
-    harmless = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONHASHSEED")
-    return {k: v for k, v in sorted(os.environ.items()) if INHERITED.match(k) and k not in harmless}
+    """What the shell exports and an app would notice: `OTEL_*`, `FLASK_*`, where Python looks for modules, proxies."""
+    return {name: value for name, value in sorted(os.environ.items()) if INHERITED.match(name)}
 
 
 def environment(prefix: Path = Path(sys.prefix)) -> dict[str, str]:

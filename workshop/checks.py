@@ -257,7 +257,11 @@ class App(Browser):
     @property
     def output(self) -> str:
         """What the app has printed so far, with the learner's own ports and paths."""
-        return self.checkpoint.subject.unswap(self._process.output if self._process else "")
+        return self._last_words if self._over else self.checkpoint.subject.unswap(self._process.output if self._process else "")
+
+    @cached_property
+    def _last_words(self) -> str:
+        return self.checkpoint.subject.unswap(self._process.output)
 
     @cached_property
     def console(self) -> Console:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
@@ -55,6 +56,7 @@ def main(ctx: click.Context) -> None:
 
     Without a command: the map of all lessons, what you have done, and the next step.
     """
+    ctx.color = False if os.environ.get("NO_COLOR") else None
     if ctx.invoked_subcommand is None:
         show_map()
 

@@ -182,7 +182,7 @@ def make_environment(folder: Path, requirements: Path, progress: Progress, edita
     place, content = str(folder), _digest(requirements, *([editable / "pyproject.toml"] if editable else []))
     was_place, was_content = _read_stamp(stamp)
     usable = was_place == place and (folder / "bin" / "python").exists()
-    if usable and was_content == content:
+    if usable and was_content == f"{content} {_installed(folder, requirements)}":
         return False
     theirs = not stamp.exists() and (folder / "bin" / "python").exists()
     uv = shutil.which("uv")
@@ -193,7 +193,7 @@ def make_environment(folder: Path, requirements: Path, progress: Progress, edita
             run([*make, "--clear", folder])
         stamp.write_text(f"unfinished\n{content}\n", encoding="utf-8")
         _install(folder, uv, requirements, progress, editable)
-        stamp.write_text(f"{place}\n{content}\n", encoding="utf-8")
+        stamp.write_text(f"{place}\n{content} {_installed(folder, requirements)}\n", encoding="utf-8")
     except CommandFailed as error:
         raise EnvironmentFailed(_explained(str(error), folder, requirements)) from None
     except OSError as error:
@@ -245,6 +245,18 @@ def _make_relative(folder: Path, editable: Path) -> None:
 
 def _digest(*files: Path) -> str:
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _installed(folder: Path, requirements: Path) -> str:
+    """Which versions of the pinned packages the environment holds, as a digest: it changes when somebody installs another."""
+    pinned = {_normal(name) for name in re.findall(r"^([\w.-]+)==", requirements.read_text(encoding="utf-8"), re.MULTILINE)}
+    there = (path.name.removesuffix(".dist-info") for path in folder.glob("lib/python*/site-packages/*.dist-info"))
+    held = sorted(name for name in there if _normal(name.split("-")[0]) in pinned)
+    return hashlib.sha256("\n".join(held).encode()).hexdigest()
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _read_stamp(stamp: Path) -> tuple[str, str]:

@@ -82,7 +82,9 @@ class Lesson:
     @cached_property
     def minutes(self) -> int:
         """Reading at 200 words a minute, typing four lines a minute, and the time its commands take."""
-        words = sum(len(line.split()) for line in self._parsed[1])
+        quiz = self.folder / "quiz.md"
+        questions = quiz.read_text(encoding="utf-8").splitlines() if quiz.exists() else []
+        words = sum(len(line.split()) for line in [*self._parsed[1], *questions])
         typed = sum(_typed(block) for block in self.blocks)
         return math.ceil(words / 200 + typed / 4 + _seconds(SECONDS).get(self.name, 0) / 60)
 

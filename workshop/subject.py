@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from workshop import lessons, workspace
@@ -71,11 +71,14 @@ class Subject:
 
     def shadows(self) -> tuple[str, ...]:
         """Files and folders directly in `src/` that hide a package or a module of Python's own."""
-        taken = sys.stdlib_module_names | set(packages_distributions())
         own = {path.parts[0] for path in workspace.files(self.folder)}
-        modules = {name for name in own if name.endswith(".py") and name[:-3] in taken}
-        packages = {name for name in own if name in taken and (self.folder / name / "__init__.py").exists()}
+        modules = {name for name in own if name.endswith(".py") and _taken(name[:-3])}
+        packages = {name for name in own if (self.folder / name / "__init__.py").exists() and _taken(name)}
         return tuple(f"src/{name}" for name in sorted(modules | packages))
+
+
+def _taken(name: str) -> bool:
+    return name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None
 
 
 def _swapped(text: str, ports: dict[int, int]) -> str:

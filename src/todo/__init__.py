@@ -11,6 +11,7 @@ def create_app() -> Flask:
     """Make the app: its settings, its database, its pages."""
     app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///todo.db"
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"hide_parameters": True}
     app.config["WTF_CSRF_TIME_LIMIT"] = None  # a list stays open all day
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     app.config.from_prefixed_env()

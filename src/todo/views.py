@@ -1,11 +1,14 @@
 """The pages of the app."""
 
-from flask import Blueprint, abort, redirect, render_template, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from opentelemetry import trace
 from sqlalchemy.orm import selectinload
 from werkzeug.exceptions import HTTPException
 
 from todo.forms import TaskForm
 from todo.models import Step, Task, db, now
+from todo.notice import read_notice
+from todo.search import find
 
 bp = Blueprint("tasks", __name__)
 
@@ -16,7 +19,7 @@ def index(form: TaskForm | None = None):
     newest_first = db.select(Task).order_by(Task.done_at.is_not(None), Task.id.desc())
     tasks = db.session.scalars(newest_first.options(selectinload(Task.steps))).all()
     left = sum(task.done_at is None for task in tasks)
-    return render_template("index.html", tasks=tasks, left=left, form=form or TaskForm())
+    return render_template("index.html", tasks=tasks, left=left, form=form or TaskForm(), notice=read_notice())
 
 
 @bp.post("/add")
@@ -27,6 +30,7 @@ def add():
         return index(form), 422
     db.session.add(Task(text=form.text.data))
     db.session.commit()
+    trace.get_current_span().set_attribute("todo.task.length", len(form.text.data))
     return redirect(url_for("tasks.index"))
 
 
@@ -79,6 +83,12 @@ def change(statement):
         abort(404)
     db.session.commit()
     return redirect(url_for("tasks.index"))
+
+
+@bp.post("/search")
+def search():
+    """Show the tasks that are like the words. They come in the request's body: its address is recorded."""
+    return render_template("found.html", tasks=find(request.form.get("words", "")[:256]))
 
 
 @bp.get("/health")

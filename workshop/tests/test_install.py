@@ -203,6 +203,9 @@ def test_without_uv_pip_installs_and_verifies(tmp_path, monkeypatch):
     python = root / ".venv" / "bin" / "python"
     assert subprocess.run([python, "-c", "import tiny; print(tiny.SIZE)"], capture_output=True).stdout == b"small\n"
     assert not make_environment(root / ".venv", requirements, told.append)
+    subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "tiny"], check=True)
+    assert make_environment(root / ".venv", requirements, told.append), "a package that is gone or another is put right"
+    assert subprocess.run([python, "-c", "import tiny"]).returncode == 0
     requirements.write_text("tiny==1.0 --hash=sha256:" + "0" * 64 + "\n")
     subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "tiny"], check=True)
     with pytest.raises(EnvironmentFailed, match="A package is not the one that requirements.txt pins"):
