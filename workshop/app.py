@@ -45,7 +45,8 @@ def inherited() -> dict[str, str]:
 def environment(prefix: Path = Path(sys.prefix)) -> dict[str, str]:
     """The environment of a learner's fresh shell with the virtual environment at `prefix` active."""
     clean = {name: value for name, value in os.environ.items() if not INHERITED.match(name)}
-    clean["PATH"] = os.pathsep.join([str(prefix / "bin"), clean.get("PATH", os.defpath)])
+    own = [str(prefix / "bin"), str(Path(sys.prefix) / "bin")]  # `workshop` itself is in ours
+    clean["PATH"] = os.pathsep.join([*own, clean.get("PATH", os.defpath)])
     return {**clean, "VIRTUAL_ENV": str(prefix), **QUICK}
 
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from workshop import diagnosis, environments, lessons, outputs, roads
 from workshop.app import LISTEN_SECONDS, LISTENS, STOP_SECONDS, Answer, Browser, Process, answers, environment, free_port
-from workshop.diagnosis import ANSWERS, ARRIVAL, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, Rung
+from workshop.diagnosis import ANSWERS, ARRIVAL, CALLS, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, Rung
 from workshop.lessons import Block, Lesson, LessonError
 from workshop.wrong_turns import Turn
 from workshop.spans import Console, Span, read_console
@@ -27,6 +27,7 @@ from workshop.subject import APP, END, Subject
 
 
 OTLP_GRPC, OTLP_HTTP, QUERY = 4317, 4318, 16686
+SERVES = re.compile(r"\bsh (run|advisor)\.sh\b")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Checkpoint:
     def database(self) -> Path:
         """The SQLite file of the app under check, to be read after the app has stopped, or made before it starts."""
         return self.folder.with_name("check.db")
+
+    @property
+    def showing(self) -> bool:
+        """Whether the lesson's outputs and pictures are held against this run: at its end, and not on a wrong turn."""
+        return self.at == END and not self.turn
 
     @property
     def jaeger(self):
@@ -155,7 +161,7 @@ class Checkpoint:
         `workshop output LESSON` draws it anew."""
         from workshop import waterfall
 
-        if self.at != END or self.turn:
+        if not self.showing:
             return
         path, drawn = self.lesson.folder / name, waterfall.svg(spans)
         if path.exists() and outputs.shape(path.read_text(encoding="utf-8")) == outputs.shape(drawn):
@@ -171,7 +177,7 @@ class Checkpoint:
 
     def shows(self, line: str, console: Console) -> None:
         """Hold the console blocks of a serving command against what it printed (`--at end`)."""
-        serving = lambda b: b.kind == "command" and (b.text == line or b.text.startswith("sh run"))  # noqa: E731
+        serving = lambda b: b.kind == "command" and (b.text == line or SERVES.search(b.text))  # noqa: E731
         for block in self._shown_after(lambda b: b.text == line, "console", serving):
             self._used.add(block.line)
             held = outputs.console_matches(block, console)
@@ -189,7 +195,7 @@ class Checkpoint:
                 yield block
 
     def _hold(self, block: Block, held: bool, rewrite: Callable[[Block], list[str]], printed: str) -> None:
-        if self.at != END or self.turn or (held and any(line.strip() != outputs.ANY for line in block.lines)):
+        if not self.showing or (held and any(line.strip() != outputs.ANY for line in block.lines)):
             return
         if self._rewrites is not None:
             self._rewrites[block.line] = (block, rewrite(block))
@@ -223,7 +229,7 @@ class App(Browser):
         """Start the command and wait until the app listens. Raises Broken when it does not."""
         subject = self.checkpoint.subject
         subject.swap_ports()
-        default = OTLP_HTTP if "http/protobuf" in self._files.get("run.sh", "") else OTLP_GRPC
+        default = OTLP_HTTP if "http/protobuf" in self._files.get(diagnosis.script(self.line), "") else OTLP_GRPC
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{subject.ports[default]}", **self.checkpoint.environment}
         self._process = Process(subject.swap(self.line), subject.folder, env)
         super().__init__(f"http://127.0.0.1:{self.port}")
@@ -322,7 +328,8 @@ class App(Browser):
                 "the request's `traceparent` header says which trace it belongs to" if answer.trace_id
                 else "something in the app was still open when the request came",
             )
-        shared = [s for s in spans if s.kind == "server" and s.trace_id == span.trace_id and s.span_id != span.span_id]
+        others = [s for s in spans if s.kind == "server" and s.trace_id == span.trace_id and s.span_id != span.span_id]
+        shared = [s for s in others if s not in self.below(span, where)]
         if shared:
             raise self._broken(
                 "shared-trace", f"{answer} and {shared[0].name} are one trace", "a trace for each request",
@@ -355,6 +362,41 @@ class App(Browser):
             found += more
             wanted = {s.span_id for s in more}
         return found
+
+    def called(self, span: Span, other: App, exactly: int = 1) -> list[Span]:
+        """What the app `other` made of the calls below a span: SERVER spans whose parents are this app's CLIENT spans.
+
+        Raises Broken when a call was not watched, or when its trace ended on the way."""
+        calls = [s for s in self.below(span) if s.kind == "client" and diagnosis.is_http(s)]
+        asked = [s for s in other.spans if s.kind == "server" and diagnosis.user_agent(s) not in {a.agent for a in other.answers}]
+        found = [s for s in asked if s.trace_id == span.trace_id and s.parent_id in {call.span_id for call in calls}]
+        if len(found) == exactly:
+            return found
+        other.require(*SPANS, wants="console")
+        self.require(*CALLS)
+        other.require(*CALLS)
+        roots = [s for s in asked if not s.parent_id]
+        if len(calls) < exactly and roots:
+            raise self._broken(
+                "no-client-span",
+                f"{span.name}: {len(calls)} CLIENT spans of calls below it; {other.service} was called all the same", f"{exactly}",
+                "a call is watched, and takes the trace along, only where its library is instrumented: `requests` is",
+                "300/400/300",
+            )
+        if roots:
+            raise self._broken(
+                "trace-broken",
+                f"{span.name}: nothing below its CLIENT span {calls[0].name} in trace {span.trace_id}; "
+                f"{other.service}'s {roots[-1].name} began a trace of its own, {roots[-1].trace_id}",
+                f"the SERVER span of {other.service} below that CLIENT span, in one trace",
+                "the trace travels in the header `traceparent`, and on the way it was lost: a proxy or a middleware dropped it",
+                "300/400/300",
+            )
+        said = "".join(f"\n{call.name}: {call.status} {call.status_text}" for call in calls[:3])
+        raise self._broken(
+            "not-called", f"{span.name}: {len(found)} calls came to {other.service}{said}", f"{exactly}",
+            "a call that is not made, or does not arrive, makes no span on the other side", "300/400/300",
+        )
 
     def attribute(self, span: Span, name: str, value: object) -> None:
         """A span's attribute, or one of its resource, has this value. Raises Broken."""

@@ -77,12 +77,17 @@ class Facts:
     packages: dict[str, str] = field(default_factory=dict)
 
     @property
+    def script(self) -> str:
+        """The learner's file that holds the command line: run.sh, or what the lesson starts instead."""
+        return script(self.command)
+
+    @property
     def run_sh(self) -> str:
-        return self.files.get("run.sh", "")
+        return self.files.get(self.script, "")
 
     @property
     def settings(self) -> dict[str, Setting]:
-        return settings.read(self.run_sh)
+        return settings.read(self.run_sh, f"src/{self.script}")
 
     @property
     def asked(self) -> list[Answer]:
@@ -99,6 +104,17 @@ Rung = Callable[[Facts], "Diagnosis | None"]
 def user_agent(span: Span) -> str | None:
     """The User-Agent that a request's span carries, under its old or its stable name."""
     return span.attributes.get("http.user_agent") or span.attributes.get("user_agent.original")
+
+
+def is_http(span: Span) -> bool:
+    """Whether a span is about an HTTP request, by its old or its stable names."""
+    return "http.method" in span.attributes or "http.request.method" in span.attributes
+
+
+def script(command: str) -> str:
+    """The file that a command line runs, such as run.sh in `sh run.sh`."""
+    found = re.search(r"\bsh ([\w-]+\.sh)\b", command)
+    return found[1] if found else "run.sh"
 
 
 def climb(facts: Facts, rungs: Iterable[Rung], otherwise: Diagnosis | None = None) -> Diagnosis | None:
@@ -140,19 +156,20 @@ def no_such_command(f: Facts) -> Diagnosis | None:
         known = "" if known == name else known
         return Diagnosis(
             "no-such-command",
-            f"src/run.sh:{line}: {name}: command not found",
+            f"src/{f.script}:{line}: {name}: command not found",
             f"the command `{known}`" if known else f"a command of the name {name}",
             "it is misspelt" if known else "it is not installed in the environment in which the app runs",
-            f"write `{known}` in src/run.sh:{line}" if known else "run `make install`, or `workshop doctor` to see what is missing",
+            f"write `{known}` in src/{f.script}:{line}" if known else "run `make install`, or `workshop doctor` to see what is missing",
             "300/100",
         )
-    if re.search(r"run\.sh: No such file|can't open '?run\.sh|cannot open run\.sh", f.output):
+    script = re.escape(f.script)
+    if re.search(rf"{script}: No such file|can't open '?{script}|cannot open {script}", f.output):
         return Diagnosis(
             "no-run-file",
-            "there is no file src/run.sh",
-            "src/run.sh with the command line that starts the app",
+            f"there is no file src/{f.script}",
+            f"src/{f.script} with the command line that starts the app",
             "the check starts your app by your own command line, and finds none",
-            f"write src/run.sh as the lesson shows; `workshop diff {f.lesson}` shows it",
+            f"write src/{f.script} as the lesson shows; `workshop diff {f.lesson}` shows it",
             f.lesson,
         )
     return None
@@ -209,7 +226,7 @@ def port_taken(f: Facts) -> Diagnosis | None:
         f"port {number} is in use" + (f" by {f.port_owner}" if f.port_owner else ""),
         f"an app that listens on port {f.port}",
         "two programs cannot listen on one port" + (", and 5000 is AirPlay's on a Mac" if str(number) == "5000" else ""),
-        f"stop that program, or write `-p {f.port}` in src/run.sh",
+        f"stop that program, or write `-p {f.port}` in src/{f.script}",
         "300/200/100",
     )
 
@@ -222,7 +239,7 @@ def listens_elsewhere(f: Facts) -> Diagnosis | None:
         f"the app listens on port {f.listening_ports[0]}",
         f"port {f.port}",
         f"all lessons and their checks ask http://localhost:{f.port}",
-        f"write `-p {f.port}` in src/run.sh (gunicorn: `-b 127.0.0.1:{f.port}`)",
+        f"write `-p {f.port}` in src/{f.script} (gunicorn: `-b 127.0.0.1:{f.port}`)",
         "300/200/100",
     )
 
@@ -373,7 +390,7 @@ def not_under_agent(f: Facts) -> Diagnosis | None:
         "the app answers, and makes no span",
         "one span of kind SERVER for each request",
         "the app is started without `opentelemetry-instrument`, so nothing watches it",
-        "put `opentelemetry-instrument` before `flask run` in src/run.sh",
+        f"put `opentelemetry-instrument` before `flask run` in src/{f.script}",
         "300/300/100",
     )
 
@@ -415,7 +432,7 @@ def not_on_console(f: Facts) -> Diagnosis | None:
         f"{setting.where}: {setting.shown} {setting.value}" if setting else "no exporter is chosen for traces",
         "spans on the console",
         "spans are sent to where the exporter says" + ("" if setting else "; without one that is otlp, not the terminal"),
-        "choose the console exporter: `--traces_exporter console` in src/run.sh",
+        f"choose the console exporter: `--traces_exporter console` in src/{f.script}",
         "300/300/100",
     )
 
@@ -427,9 +444,9 @@ def cut_off_by_tee(f: Facts) -> Diagnosis | None:
     return Diagnosis(
         "cut-off-by-tee",
         "the app made no span that reached the end of `tee`",
-        "`tee -i` in src/run.sh",
+        f"`tee -i` in src/{f.script}",
         "Ctrl-C goes to both ends of the pipe; a plain `tee` is gone first, and the last batch of spans has nowhere to go",
-        "write `| tee -i output.log` in src/run.sh",
+        f"write `| tee -i output.log` in src/{f.script}",
         "300/300/100",
     )
 
@@ -445,7 +462,7 @@ def no_span(f: Facts) -> Diagnosis | None:
         + (f" ({len(f.spans)} other spans)" if f.spans else ""),
         "one span of kind SERVER for it",
         f"{excluded.where} excludes addresses: {excluded.value}" if excluded else "nothing instruments Flask when the app is made",
-        f"compare: `workshop diff {f.lesson}`; read what the app said: `sh run.sh`",
+        f"compare: `workshop diff {f.lesson}`; read what the app said: `{f.command}`",
         "300/300/100",
     )
 
@@ -478,8 +495,22 @@ def wrong_service(f: Facts) -> Diagnosis | None:
         "a backend groups everything by this name" + (
             "; without one the SDK says unknown_service" if strange.service.startswith("unknown_service") else ""
         ),
-        f"set it in src/run.sh: OTEL_SERVICE_NAME={f.service}, or `--service_name {f.service}`",
+        f"set it in src/{f.script}: OTEL_SERVICE_NAME={f.service}, or `--service_name {f.service}`",
         "300/300/100",
+    )
+
+
+def wrong_propagator(f: Facts) -> Diagnosis | None:
+    setting = f.settings.get("OTEL_PROPAGATORS")
+    if not setting or "tracecontext" in setting.value.split(","):
+        return None
+    return Diagnosis(
+        "wrong-propagator",
+        f"{setting.where}: {setting.shown} {setting.value}",
+        "tracecontext among them, or no such setting: the default is tracecontext,baggage",
+        "a propagator writes and reads the headers between services, and only tracecontext knows `traceparent`",
+        f"take it out of {setting.where}",
+        "300/400/300",
     )
 
 
@@ -622,7 +653,7 @@ def not_arrived(f: Facts) -> Diagnosis | None:
         f"{len(f.spans)} spans were made, and Jaeger has none of this trace" + (f"; the app said last\n{tail(f.output, 3)}" if f.output else ""),
         "the trace in Jaeger",
         "the exporter reported no error that is known here",
-        "run `workshop status`, then `sh run.sh` in src/ and read what it says when it stops",
+        f"run `workshop status`, then `{f.command}` in src/ and read what it says when it stops",
         "300/300/300",
     )
 
@@ -636,6 +667,7 @@ SPANS = (
     internal_instead_of_server, wrong_service,
 )
 STATEMENTS = (sqlalchemy_out_of_range,)
+CALLS = (wrong_propagator,)
 ARRIVAL = (
     jaeger_not_up, not_exported, endpoint_without_scheme, endpoint_of_wrong_kind, unreachable, not_arrived,
 )

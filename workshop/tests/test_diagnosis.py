@@ -9,15 +9,16 @@ import psutil
 import pytest
 
 from workshop import checks, diagnosis, lessons
-from workshop.app import Answer
+from workshop.app import Answer, free_port
 from workshop.checks import Checkpoint
-from workshop.diagnosis import ANSWERS, ARRIVAL, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, climb
+from workshop.diagnosis import ANSWERS, ARRIVAL, CALLS, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, climb
 from workshop.jaeger import for_checks
 from workshop.spans import Span
-from workshop.subject import END
+from workshop.stand_in import StandIn, pass_on
+from workshop.subject import ADVISOR, END
 from workshop.wrong_turns import FILE, HEADING, Turn
 
-ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *ARRIVAL)
+ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL)
 RUN_SH = """\
 export OTEL_SERVICE_NAME=todo
 export OTEL_TRACES_EXPORTER=console,otlp
@@ -82,6 +83,7 @@ FAULTS = {
     "internal": {"spans": [replace(SPAN, kind="internal", parent_id="c" * 16)]},
     "wrong-service": {"spans": [replace(SPAN, resource={"service.name": "unknown_service:python3"})]},
     "sqlalchemy-out-of-range": {"packages": {"sqlalchemy": "2.1.9"}},
+    "wrong-propagator": with_run_sh("OTEL_SERVICE_NAME=todo", "OTEL_SERVICE_NAME=todo OTEL_PROPAGATORS=b3"),
     "jaeger-not-up": {**LOST, "jaeger_problem": "Jaeger does not answer at http://127.0.0.1:16686"},
     "not-exported": {**LOST, **with_run_sh("=console,otlp", "=console")},
     "endpoint-without-scheme": {**LOST, **with_run_sh("http://localhost:4317", "0.0.0.0:4317")},
@@ -207,6 +209,20 @@ def test_a_span_that_is_open_while_the_app_serves_makes_every_request_internal(t
 
     found = rung_of(check)
     assert found.rung == "internal" and "INTERNAL" in found.seen
+
+
+def test_a_proxy_that_drops_the_header_between_two_services_is_named(tmp_path: Path):
+    checkpoint, port = turned(tmp_path, "300/400/300"), free_port()
+    checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
+    with checkpoint.serve("sh advisor.sh", port=ADVISOR, service="advisor") as advisor, checkpoint.serve() as app:
+        with StandIn(port, lambda head: [pass_on(head, advisor.port, without=dropped)]):
+            dropped = "x-anything"
+            whole = app.get("/")
+            dropped = "traceparent"
+            broken = app.get("/")
+    assert app.called(app.server_span(whole), advisor)
+    found = rung_of(lambda: app.called(app.server_span(broken), advisor))
+    assert found.rung == "trace-broken" and app.server_span(broken).trace_id in found.seen
 
 
 def test_a_jaeger_that_dies_during_the_check_is_the_diagnosis(tmp_path: Path):
