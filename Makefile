@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test pins clean
+.PHONY: help demo install test bench flakes pins clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -14,11 +14,18 @@ demo: install  ## the finished app, one real trace of it in Jaeger, drawn in thi
 install:  ## .venv with the pinned packages, and Jaeger; quick when all is there
 	@$(PYTHON) -m workshop.install
 
-test: install  ## everything: the workshop's own tests, and each lesson's at its end and at its start
+test: install  ## everything: the workshop's own tests, each lesson at its end, at its start, and on src/ as it is
 	@$(PYTHON) -m workshop.install --only tests
 	.venv/bin/python -m pytest workshop/tests
 	.venv/bin/python -m pytest --at end 100 200 300 400
 	.venv/bin/python -m pytest --at start 100 200 300 400
+	.venv/bin/python -m pytest 100 200 300 400
+
+bench: install  ## what is promised about speed and memory, measured here
+	@.venv/bin/python -m workshop.bench
+
+flakes: install  ## every lesson at its end, ten times in another order, and four times at once
+	@.venv/bin/python -m workshop.flakes
 
 pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (needs uv)
 	@$(call pin,pyproject.toml,requirements.txt)

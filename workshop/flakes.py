@@ -1,0 +1,50 @@
+"""`make flakes`: every lesson at its end, again and again in another order, and several times at once. Prints the count."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+
+from workshop import lessons
+
+REPEATS = 10
+AT_ONCE = 4
+
+
+def main() -> int:
+    """Run the rounds; returns 1 when a test that passed in one round failed in another, or failed in all."""
+    failed: Counter[str] = Counter()
+    rounds = 0
+    for number in range(REPEATS):
+        failed.update(finish(begin(number)))
+        rounds += 1
+        print(f"round {rounds}: {sum(failed.values())} failures so far", flush=True)
+    for run in [begin(REPEATS + number) for number in range(AT_ONCE)]:
+        failed.update(finish(run))
+        rounds += 1
+    print(f"{rounds} rounds, {AT_ONCE} of them at once: {sum(failed.values())} failures")
+    for name, count in failed.most_common():
+        print(f"{count:>3} × {name}")
+    return 1 if failed else 0
+
+
+def begin(seed: int) -> subprocess.Popen:
+    """Start one round, the lessons in an order of its own."""
+    folders = [str(lesson.folder) for lesson in lessons.lessons()]
+    random.Random(seed).shuffle(folders)
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rfE", "--at", "end", *folders]
+    return subprocess.Popen(command, cwd=lessons.ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+def finish(run: subprocess.Popen) -> list[str]:
+    """The names of the tests that failed in a round."""
+    output, _ = run.communicate()
+    names = re.findall(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", output, re.MULTILINE)
+    return names or ([] if run.returncode == 0 else [f"a round that ended with {run.returncode}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
