@@ -106,10 +106,11 @@ def on_page_content(html: str, page: Page, files: Files, **_) -> str:
     """The same facts below the page's title, with the way to the chapter's deck."""
     deck = str(PurePosixPath(page.file.src_uri).with_name("slides.md"))
     has_deck = page.file.name == "index" and files.get_file_from_path(deck)
-    known = _joined(page.meta["subtitle"], '<a href="slides/">Slides</a>' if has_deck else None)
+    known = [page.meta["subtitle"]] if page.meta["subtitle"] else []
+    known += ['<a href="slides/">Slides</a>'] if has_deck else []
     if not known:
         return html
-    return html.replace("</h1>", f'</h1>\n<p class="facts" data-search-exclude>{known}</p>', 1)
+    return html.replace("</h1>", f'</h1>\n<p class="facts" data-search-exclude>{" · ".join(known)}</p>', 1)
 
 
 def on_post_page(output: str, **_) -> str:
@@ -182,7 +183,7 @@ def _facts(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def _joined(*known: str | None) -> str:
-    return " · ".join(part for part in known if part)
+    return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in known if part)
 
 
 def _time(taken: list[Lesson]) -> str:

@@ -189,6 +189,7 @@ def test_a_chapter_shows_its_lessons_and_minutes(site):
     below = [lesson for lesson in lessons.lessons() if chapter in lesson.folder.parents]
     hours, minutes = divmod(sum(lesson.minutes for lesson in below), 60)
     shown = re.search(r'<p class="facts"[^>]*>(.*?)</p>', (site / chapter.name / "index.html").read_text())[1]
+    shown = shown.replace("\xa0", " ")
     assert f"{len(below)} lesson" in shown
     assert f"{minutes} min" in shown and (f"{hours} h" in shown) == bool(hours)
 
@@ -257,7 +258,7 @@ def server(small, tmp_path) -> Iterator[Callable[[str], str]]:
 
     def answer(path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as response:
-            return response.read().decode()
+            return response.read().decode().replace("\xa0", " ")
 
     with log.open("w") as out:
         process = subprocess.Popen(

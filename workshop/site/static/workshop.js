@@ -25,3 +25,10 @@ for (const block of document.querySelectorAll(".highlight:not(.shown)")) {
   })
   block.append(button)
 }
+
+// A table that is wider than the screen is scrolled by keyboard too.
+addEventListener("load", () => {
+  for (const box of document.querySelectorAll(".md-typeset__scrollwrap")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0
+  }
+})

@@ -49,6 +49,14 @@ def test_axe_finds_no_violation(visit, path, scheme):
     assert not found.response["violations"], found.generate_report()
 
 
+@pytest.mark.parametrize("path", ["/", "/200/300/", DECKS[0]])
+def test_axe_finds_no_violation_on_a_phone(visit, path):
+    page = visit(path, viewport={"width": 390, "height": 844})
+    page.wait_for_load_state("load")
+    found = Axe().run(page)
+    assert not found.response["violations"], found.generate_report()
+
+
 @pytest.mark.parametrize("scheme, ground", [("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 23, 31)")])
 @pytest.mark.parametrize("path, element", [(f"/{LESSON}/", "body"), (DECKS[0], ".reveal-viewport")])
 def test_colors_are_those_of_the_readers_system(visit, path, element, scheme, ground):
