@@ -1,0 +1,135 @@
+"""INSTRUCTORS.md and CONTRIBUTING.md are true: their tables are computed, and what they say is done in fresh clones."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workshop import contents, lessons
+from workshop.app import environment
+from workshop.tests.test_cloud import devcontainer, gitpod
+from workshop.tests.test_followed import Learner, clone  # noqa: F401
+from workshop.workspace import files
+
+INSTRUCTORS = (lessons.ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
+CONTRIBUTING = (lessons.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+FENCE = re.compile(r'^(?P<fence>`{3,})(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?\n)(?P=fence)$', re.M | re.S)
+
+
+def section(page: str, heading: str) -> str:
+    """What stands below a heading; a heading within a block does not end it."""
+    below = page.split(f"\n## {heading}\n")[1]
+    within = [(block.start(), block.end()) for block in FENCE.finditer(below)]
+    ends = (match.start() for match in re.finditer("^## ", below, re.M))
+    return below[: next((end for end in ends if not any(start < end < stop for start, stop in within)), len(below))]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return [block["text"] for block in FENCE.finditer(text) if block["language"] == language and not block["title"]]
+
+
+def sh(commands: str, folder: Path, env: dict[str, str]) -> str:
+    """Run a block as it stands, every command of it successful."""
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+# The plans
+
+
+def test_the_plans_have_the_minutes_of_the_map():
+    assert contents.plans(INSTRUCTORS) == INSTRUCTORS, "`workshop output LESSON` writes them anew"
+
+
+def test_each_part_of_a_plan_has_half_as_much_time_again_as_one_who_reads_alone():
+    rows = list(contents.ROW.finditer(INSTRUCTORS))
+    known = {lesson.name for lesson in lessons.lessons()} | {path.relative_to(lessons.ROOT).as_posix() for path in lessons.chapters()}
+    assert len(rows) > 15
+    assert {name for row in rows for name in row["names"].split(", ")} <= known
+    assert [row[0] for row in rows if int(row["slot"]) < 1.5 * int(row["alone"].split()[0])] == []
+
+
+def test_each_plan_adds_up():
+    plans = re.findall(r"((?:^\|.*\n)+)\n.*?(\d+) minutes", INSTRUCTORS, re.M)
+    sums = [(sum(int(slot) for slot in re.findall(r"^\| (\d+) \|", table, re.M)), int(said)) for table, said in plans if "alone" in table]
+    assert sums == [(240, 240), (360, 360), (360, 360)]
+
+
+def test_the_lines_of_a_class_are_counted(tmp_path):
+    lines = [{"done": ["100/100"], "current": "100/200"}, {"done": ["100/100", "100/200"], "current": None}]
+    (tmp_path / "class.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    export, count = blocks(section(INSTRUCTORS, "See how far a class is"), "shell")
+    assert export == "workshop status --export\n"
+    assert sh(count, tmp_path, environment()).splitlines() == ["  2 100/100", "  1 100/200"]
+
+
+# A room without network, and a workspace that makes itself ready
+
+
+def test_with_the_folder_that_an_instructor_brings_a_workspace_gets_ready_by_its_own_commands_without_network(clone, tmp_path):  # noqa: F811
+    home, bring = Path(shutil.move(clone, tmp_path / "home")), tmp_path / "bring"
+    git = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.com"}
+    sh("git init -q && git add -A && git commit -q -m all", home, {**environment(), **git})
+    prepare, unpack = blocks(section(INSTRUCTORS, "A room without network"), "shell")
+    sh(prepare, home, environment())
+    shutil.rmtree(home)
+
+    nowhere = "http://127.0.0.1:9"
+    away = {
+        "HOME": str(tmp_path),
+        "PATH": os.pathsep.join([str(Path(sys.executable).resolve().parent), os.defpath]),
+        **dict.fromkeys(["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "WORKSHOP_ARCHIVES"], nowhere),
+        "GOPROXY": "off",
+    }
+    commands, own = devcontainer(), gitpod()["tasks"][0]
+    assert own["init"] == commands["updateContentCommand"] == unpack.splitlines()[-1]
+    said = sh(unpack, bring, away)
+    assert "Ready after " in said and "jaeger" not in said
+    workspace = bring / "flask-opentelemetry"
+    assert "Next: `workshop start 100/100`" in sh(f". ../class.sh\n{commands['postAttachCommand']}", workspace, away)
+    assert "Next: `workshop start 100/100`" in sh(f". ../class.sh\n{own['command']}", workspace, away)
+    assert not sh(". ../class.sh\nmake install", workspace, away)
+
+
+# A lesson, added as the page says
+
+
+def test_a_lesson_that_is_added_as_the_page_says_is_a_lesson(clone):  # noqa: F811
+    said = section(CONTRIBUTING, "Add a lesson, in ten lines")
+    assert len(re.findall(r"^\d+\. ", said, re.M)) == 10
+    for block in FENCE.finditer(said):
+        if block["title"]:
+            (clone / block["title"]).parent.mkdir(parents=True, exist_ok=True)
+            (clone / block["title"]).write_text(block["text"], encoding="utf-8")
+    [steps] = blocks(said, "shell")
+    learner = Learner(clone)
+    (clone / "bin" / "pytest").write_text(f"#!{sys.executable}\nimport sys, pytest\nsys.exit(pytest.main())\n", encoding="utf-8")
+    (clone / "bin" / "pytest").chmod(0o755)
+    learner.runs(f"workshop start {lessons.lessons(clone)[0].name}")
+    printed = {step: learner.runs(step) for step in steps.splitlines()}
+    lesson = lessons.find("400/900", clone)
+    assert "1 passed" in printed["pytest --at start 400/900"]
+    assert "4 passed" in printed["pytest --at end 400/900"]
+    assert "✓ every robot is turned away" in printed["workshop check 400/900"]
+    assert [block.text for block in lesson.blocks if block.kind == "output"] == ["User-agent: *\nDisallow: /"]
+    assert "[400/900 Keep robots out](900/README.md)" in (clone / "400" / "README.md").read_text(encoding="utf-8")
+    finished = lessons.replay(lessons.lessons(clone)[-1])
+    assert {path.as_posix(): (clone / "src" / path).read_bytes() for path in files(clone / "src")} == finished
+    assert "todo/static/robots.txt" in finished
+
+
+@pytest.mark.parametrize("page", ["INSTRUCTORS.md", "CONTRIBUTING.md"])
+def test_what_these_pages_name_exists(page):
+    text = (lessons.ROOT / page).read_text(encoding="utf-8")
+    made = {"400/900"} if page == "CONTRIBUTING.md" else set()
+    folders = set(re.findall(r"(?<![\w/])(\d{3}(?:/\d{3})+)(?![\w/])", text)) - made
+    paths = set(re.findall(r"`((?:workshop|\.github)/[\w./-]+)`", text)) | folders
+    assert [path for path in sorted(paths) if not (lessons.ROOT / path).exists()] == []
+    targets = {line.split(":")[0] for line in (lessons.ROOT / "Makefile").read_text().splitlines() if re.match(r"[a-z-]+:", line)}
+    assert {name for name in re.findall(r"`make ([a-z-]+)", text)} <= targets
