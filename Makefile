@@ -21,7 +21,7 @@ test: install  ## everything: the workshop's own tests, each lesson at its end, 
 	.venv/bin/python -m pytest --at start 100 200 300 400
 	.venv/bin/python -m pytest 100 200 300 400
 
-bench: install  ## what is promised about speed and memory, measured here
+bench: install install-browser  ## what is promised about speed and memory, measured here (needs Chromium)
 	@.venv/bin/python -m workshop.bench
 
 flakes: install  ## every lesson at its end, ten times in another order, and four times at once

@@ -53,6 +53,9 @@ def main() -> None:
         rows += checks(place)
         rows += the_map(place)
         rows += memory()
+    from workshop.site import bench as site
+
+    rows += site.rows()
     show(rows)
 
 

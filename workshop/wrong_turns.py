@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from workshop import lessons
 from workshop.lessons import Block, Lesson, LessonError

@@ -9,7 +9,6 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from workshop import lessons
-from workshop.lessons import ROOT
 from workshop.site import slides
 from workshop.site.pdf import print_decks
 
@@ -215,9 +214,3 @@ def test_a_deck_is_printed_one_slide_a_page(browser, site):
 
 
 # Speed: the best of three, because other work on the machine is not ours to measure
-
-
-@pytest.mark.parametrize("path, milliseconds", [(f"/{LESSON}/", 1000), (DECKS[0], 2000)])
-def test_a_page_is_painted_in_time(visit, path, milliseconds):
-    painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-    assert min(visit(path).wait_for_function(painted).json_value() for _ in range(3)) <= milliseconds
