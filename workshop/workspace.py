@@ -275,7 +275,6 @@ def _replace(source: Path, target: Path, top: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(".workshop-partial")
     try:
-        partial.unlink(missing_ok=True)
         shutil.copy(source, partial, follow_symlinks=False)
         os.replace(partial, target)
     finally:
