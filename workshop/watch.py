@@ -41,14 +41,15 @@ def watch(lesson: Lesson, say: Callable[[str], None]) -> None:
             workspace.go_on(lesson)
             seen = _saved(workspace)
             say(f"\nOn to {lesson.name} {lesson.title}: read {lesson.name}/README.md.")
-        say(f"Watching src/; the next save{' or Enter' if sys.stdin.isatty() else ''} checks {lesson.name}. Ctrl-C stops.\n")
+        events = "save or Enter" if sys.stdin.isatty() else "save"
+        say(f"Watching src/; the next {events} checks {lesson.name}. Ctrl-C stops.\n")
         _wait(workspace, seen)
 
 
 def _saved(workspace: Workspace) -> dict[Path, tuple[int, int, int]]:
     """What a save changes: time, size and number of each file of `src/`, and of the answers to quizzes."""
     found = {}
-    with suppress(WorkspaceError):  # a folder that vanishes while it is read; the check says so of one that cannot be read
+    with suppress(WorkspaceError):  # of a folder that cannot be read the check speaks
         answers = (workspace.saved / "quiz").glob("*.json")
         for path in [*(workspace.src / path for path in files(workspace.src)), *answers]:
             with suppress(OSError):

@@ -112,8 +112,8 @@ class Workspace:
         """What is done as one line of JSON, for who looks after a class. It holds no name and no path."""
         progress, everything = self.progress(), lessons.lessons(self.root)
         done = [lesson.name for lesson in everything if lesson.name in progress["done"]]
-        minutes_left = sum(lesson.minutes for lesson in everything if lesson.name not in done)
-        return json.dumps({"done": done, "current": progress["current"], "of": len(everything), "minutes_left": minutes_left})
+        left = sum(lesson.minutes for lesson in everything if lesson.name not in done)
+        return json.dumps({"done": done, "current": progress["current"], "of": len(everything), "minutes_left": left})
 
     def mark_done(self, lesson: Lesson) -> None:
         """Record a green check. Counts only once a learner has begun with `workshop start`."""

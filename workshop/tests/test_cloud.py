@@ -1,4 +1,4 @@
-"""Dev container, Gitpod and workflows: what can be held against a schema, against the repository, and against itself."""
+"""Dev container, Gitpod and workflows, held against their schemas, against the repository and against themselves."""
 
 import json
 import os
@@ -70,8 +70,8 @@ def test_the_first_lesson_is_opened_at_first_and_not_again_later(tmp_path):
         (tmp_path / name).chmod(0o755)
 
     def attached(path: str) -> str:
-        command = ["sh", "-c", found["postAttachCommand"]]
-        return subprocess.run(command, cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=True).stdout
+        command, env = ["sh", "-c", found["postAttachCommand"]], {"PATH": path}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
 
     assert attached(f"{tmp_path}:{os.defpath}") == f"opens {first}\nthe map\n"
     assert attached(os.defpath) == "the map\n"
@@ -191,11 +191,13 @@ def test_the_weekly_run_sums_up_what_came_of_it(tmp_path, fails):
     tool(tmp_path, ".venv/bin/python", says)
     tool(tmp_path, "bin/make", says)
     tool(tmp_path, "bin/git", "printf -- '-flask==3.1.3 \\\\\\n+flask==3.2.0 \\\\\\n+    --hash=sha256:0\\n'")
-    bash(step("Lessons both ways, and the site")["run"], tmp_path, GITHUB_STEP_SUMMARY="page.md", GITHUB_OUTPUT="output")
+    run = step("Lessons both ways, and the site")["run"]
+    bash(run, tmp_path, GITHUB_STEP_SUMMARY="page.md", GITHUB_OUTPUT="output")
     output = (tmp_path / "output").read_text()
     assert output.startswith(f"green={'false' if fails else 'true'}\nsummary<<END-OF-SUMMARY\nWhat changed:\n")
     assert "\n-flask==3.1.3\n+flask==3.2.0\n```\n" in output
-    assert all(f"made of {what}" in output for what in ["-m pytest -q --tb=line --at end 100", "-m pytest -q --tb=line --at start 100", "site"])
+    ran = ["-m pytest -q --tb=line --at end 100", "-m pytest -q --tb=line --at start 100", "site"]
+    assert all(f"made of {what}" in output for what in ran)
     assert (tmp_path / "page.md").read_text() in output
 
 
@@ -212,7 +214,8 @@ def test_the_weekly_run_sums_up_what_came_of_it(tmp_path, fails):
 def test_the_weekly_run_keeps_one_issue(tmp_path, green, there, expected):
     tool(tmp_path, "bin/gh", f'case "$2" in list) echo "{there}";; esac')
     tell = step("Open the summary, renew it, or close it")
-    bash(tell["run"], tmp_path, TITLE=tell["env"]["TITLE"], GREEN=green, SUMMARY="what $(came) `of` it", RUN="https://run")
+    env = {"TITLE": tell["env"]["TITLE"], "GREEN": green, "SUMMARY": "what $(came) `of` it", "RUN": "https://run"}
+    bash(tell["run"], tmp_path, **env)
     listed, *done = (tmp_path / "commands.txt").read_text().splitlines()
     assert listed.startswith("gh issue list --state open") and '.title == "Newest releases"' in listed
     assert done == expected

@@ -12,13 +12,17 @@ import pytest
 
 from workshop import contents, lessons
 from workshop.app import environment
+from workshop.site import slides
 from workshop.tests.test_cloud import devcontainer, gitpod
 from workshop.tests.test_followed import Learner, clone  # noqa: F401
 from workshop.workspace import files
 
 INSTRUCTORS = (lessons.ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
+WIDTH = 78  # characters of code beside each other on a slide
 CONTRIBUTING = (lessons.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-FENCE = re.compile(r'^(?P<fence>`{3,})(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?\n)(?P=fence)$', re.M | re.S)
+FENCE = re.compile(
+    r'^(?P<fence>`{3,})(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?\n)(?P=fence)$', re.M | re.S
+)
 
 
 def section(page: str, heading: str) -> str:
@@ -35,7 +39,8 @@ def blocks(text: str, language: str) -> list[str]:
 
 def sh(commands: str, folder: Path, env: dict[str, str]) -> str:
     """Run a block as it stands, every command of it successful."""
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    command = ["bash", "-euo", "pipefail", "-c", commands]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -49,7 +54,8 @@ def test_the_plans_have_the_minutes_of_the_map():
 
 def test_each_part_of_a_plan_has_half_as_much_time_again_as_one_who_reads_alone():
     rows = list(contents.ROW.finditer(INSTRUCTORS))
-    known = {lesson.name for lesson in lessons.lessons()} | {path.relative_to(lessons.ROOT).as_posix() for path in lessons.chapters()}
+    chapters = {path.relative_to(lessons.ROOT).as_posix() for path in lessons.chapters()}
+    known = chapters | {lesson.name for lesson in lessons.lessons()}
     assert len(rows) > 15
     assert {name for row in rows for name in row["names"].split(", ")} <= known
     assert [row[0] for row in rows if int(row["slot"]) < 1.5 * int(row["alone"].split()[0])] == []
@@ -57,7 +63,8 @@ def test_each_part_of_a_plan_has_half_as_much_time_again_as_one_who_reads_alone(
 
 def test_each_plan_adds_up():
     plans = re.findall(r"((?:^\|.*\n)+)\n.*?(\d+) minutes", INSTRUCTORS, re.M)
-    sums = [(sum(int(slot) for slot in re.findall(r"^\| (\d+) \|", table, re.M)), int(said)) for table, said in plans if "alone" in table]
+    slots = [re.findall(r"^\| (\d+) \|", table, re.M) for table, _ in plans]
+    sums = [(sum(map(int, found)), int(said)) for found, (_, said) in zip(slots, plans) if found]
     assert sums == [(240, 240), (360, 360), (360, 360)]
 
 
@@ -72,10 +79,10 @@ def test_the_lines_of_a_class_are_counted(tmp_path):
 # A room without network, and a workspace that makes itself ready
 
 
-def test_with_the_folder_that_an_instructor_brings_a_workspace_gets_ready_by_its_own_commands_without_network(clone, tmp_path):  # noqa: F811
+def test_a_workspace_gets_ready_by_its_own_commands_with_what_is_brought_and_no_network(clone, tmp_path):  # noqa: F811
     home, bring = Path(shutil.move(clone, tmp_path / "home")), tmp_path / "bring"
-    git = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.com"}
-    sh("git init -q && git add -A && git commit -q -m all", home, {**environment(), **git})
+    author = "-c user.name=someone -c user.email=someone@example.com"
+    sh(f"git init -q && git add -A && git {author} commit -q -m all", home, environment())
     prepare, unpack = blocks(section(INSTRUCTORS, "A room without network"), "shell")
     sh(prepare, home, environment())
     shutil.rmtree(home)
@@ -109,7 +116,8 @@ def test_a_lesson_that_is_added_as_the_page_says_is_a_lesson(clone):  # noqa: F8
             (clone / block["title"]).write_text(block["text"], encoding="utf-8")
     [steps] = blocks(said, "shell")
     learner = Learner(clone)
-    (clone / "bin" / "pytest").write_text(f"#!{sys.executable}\nimport sys, pytest\nsys.exit(pytest.main())\n", encoding="utf-8")
+    code = f"#!{sys.executable}\nimport sys, pytest\nsys.exit(pytest.main())\n"
+    (clone / "bin" / "pytest").write_text(code, encoding="utf-8")
     (clone / "bin" / "pytest").chmod(0o755)
     learner.runs(f"workshop start {lessons.lessons(clone)[0].name}")
     printed = {step: learner.runs(step) for step in steps.splitlines()}
@@ -131,5 +139,23 @@ def test_what_these_pages_name_exists(page):
     folders = set(re.findall(r"(?<![\w/])(\d{3}(?:/\d{3})+)(?![\w/])", text)) - made
     paths = set(re.findall(r"`((?:workshop|\.github)/[\w./-]+)`", text)) | folders
     assert [path for path in sorted(paths) if not (lessons.ROOT / path).exists()] == []
-    targets = {line.split(":")[0] for line in (lessons.ROOT / "Makefile").read_text().splitlines() if re.match(r"[a-z-]+:", line)}
-    assert {name for name in re.findall(r"`make ([a-z-]+)", text)} <= targets
+    targets = re.findall(r"^([a-z-]+):", (lessons.ROOT / "Makefile").read_text(), re.M)
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= set(targets)
+
+
+# Decks
+
+
+@pytest.mark.parametrize("deck", slides.decks(), ids=lambda deck: deck.parent.name)
+def test_no_line_of_code_is_wider_than_its_slide(deck):
+    found, _ = lessons.parse(deck.read_text(encoding="utf-8"), f"{deck.parent.name}/slides.md")
+    wide = [f"{block.where}:{block.line}: {line}" for block in found for line in block.lines if len(line) > WIDTH]
+    assert not wide
+
+
+def test_each_chapter_has_a_deck_whose_notes_ask_something_and_name_a_stumbling_block():
+    assert [deck.parent.name for deck in slides.decks()] == [path.name for path in sorted(lessons.ROOT.glob("[1-9]00"))]
+    for deck in slides.decks():
+        for slide in slides.slides(deck.read_text(encoding="utf-8"))[1:-1]:
+            notes = " ".join(slide.notes)
+            assert "?" in notes and "Stumbling block: " in notes, f"{deck.parent.name}/slides.md:{slide.line}"

@@ -1,4 +1,4 @@
-"""`workshop watch` as a real process, in a repository of three small lessons; and the line that an instructor collects."""
+"""`workshop watch` as a real process, in a repository of small lessons; and the line that an instructor collects."""
 
 import json
 import os
@@ -36,9 +36,10 @@ def test_it_serves(checkpoint):
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A repository with the workshop, whose first two lessons ask for a word in a file; the third serves and never listens."""
+    """A repository whose first two lessons ask for a word in a file; the third serves, and never listens."""
     root = tmp_path / "my clone, übung"
-    shutil.copytree(lessons.ROOT / "workshop", root / "workshop", ignore=shutil.ignore_patterns("__pycache__", "tests", "site"))
+    ignore = shutil.ignore_patterns("__pycache__", "tests", "site")
+    shutil.copytree(lessons.ROOT / "workshop", root / "workshop", ignore=ignore)
     shutil.copy(lessons.ROOT / "pyproject.toml", root)
     pages = {
         "100/README.md": "# Words\n",
