@@ -1,8 +1,8 @@
 """The learner's `src/`: moving it between lessons without ever losing a byte, and the record of what is done.
 
 `.saved/NNN/` holds `src/` as it was before the NNN-th change. A copy is complete before the first file of `src/` is
-touched, so after a stop at any moment every byte is in `src/` or in a copy. `.saved/undo` names the copy that `undo` puts
-back. It moves on before `start` and `solve` touch `src/`, and after `undo` did: `undo` also mends what a stop left.
+touched, so after a stop at any moment every byte is in `src/` or in a copy. `.saved/undo` names the copy that `undo`
+puts back. It moves on before `start` and `solve` touch `src/`, and after `undo` did: `undo` also mends what a stop left.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class Workspace:
 
     def go_on(self, lesson: Lesson) -> Path | None:
         """Begin the lesson with `src/` as it is, and add only what the lesson hands over. Returns as `start` does."""
-        mine = {path.as_posix(): self._read(path) for path in files(self.src)}
         given = lesson.folder / "src"
-        return self._become({**mine, **{p.as_posix(): (given / p).read_bytes() for p in files(given)}}, lesson.name)
+        state = {path.as_posix(): (given / path).read_bytes() for path in files(given)}
+        return self._become(state, lesson.name, and_nothing_else=False)
 
     def undo(self) -> tuple[Path, Path]:
         """Put the newest copy back and keep what is there now, so that a second `undo` takes the first one back.
@@ -124,17 +124,17 @@ class Workspace:
             if lesson.name not in progress["done"]:
                 self._record({**progress, "done": [*progress["done"], lesson.name]})
 
-    def _become(self, state: dict[str, bytes], name: str) -> Path | None:
+    def _become(self, state: dict[str, bytes], name: str, and_nothing_else: bool = True) -> Path | None:
         with self._locked():
             kept = None
-            if self.differences(state):
+            if any(and_nothing_else or path in state for path in self.differences(state)):
                 fresh = self.saved / "next"
                 try:
                     with self._before_src():
                         _fill(fresh, state)
                         kept = self._save()
                         self._put("undo", kept.name)
-                    self._write(fresh, kept)
+                    self._write(fresh, kept, and_nothing_else)
                 finally:
                     _remove(fresh)
             self._record({**self.progress(), "current": name})
@@ -174,10 +174,10 @@ class Workspace:
                 _remove(partial)
         return complete
 
-    def _write(self, source: Path, kept: Path) -> None:
+    def _write(self, source: Path, kept: Path, and_nothing_else: bool = True) -> None:
         """Make `src/` hold what `source` holds, file by file: a terminal or server standing in it survives."""
         wanted = set(files(source))
-        unwanted = [path for path in files(self.src) if path not in wanted]
+        unwanted = [path for path in files(self.src) if path not in wanted] if and_nothing_else else []
         changed = False
         try:
             for path in unwanted:

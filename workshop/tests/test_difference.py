@@ -48,7 +48,11 @@ def test_a_changed_file_is_shown_with_its_hunks():
         (None, b"\xff", "src/f: missing, and is not text"),
         (None, b"a\nb\n", "src/f: missing; it begins\n+a\n+b"),
         (None, b"a\n" * 13, "src/f: missing; it begins\n" + "+a\n" * 12 + "…"),
-        (b"a\r\nb\r\n", b"a\nb\n", "src/f: differs only in how lines end (CRLF or LF, or a last line that does not end)"),
+        (
+            b"a\r\nb\r\n",
+            b"a\nb\n",
+            "src/f: differs only in how lines end (CRLF or LF, or a last line that does not end)",
+        ),
         (b"a\nb", b"a\nb\n", "src/f: differs only in how lines end (CRLF or LF, or a last line that does not end)"),
         (b"", b"a\n", "src/f\n+a"),
     ],
@@ -73,7 +77,10 @@ def test_a_hunk_gets_as_much_context_as_it_needs_to_fit_one_place():
 def test_what_is_shown_can_be_pasted_whatever_was_changed():
     dice = random.Random(4318)
     for _ in range(200):
-        old = [dice.choice(["", "x", "    return 1", "def a():", f"line {number}"]) for number in range(dice.randint(1, 30))]
+        old = [
+            dice.choice(["", "x", "    return 1", "def a():", f"line {number}"])
+            for number in range(dice.randint(1, 30))
+        ]
         old[dice.randrange(len(old))] = "something to hold on to"
         new = [line for line in old if dice.random() > 0.1]
         new.insert(dice.randint(0, len(new)), "+ added")

@@ -148,7 +148,9 @@ def test_a_diff_changes_whole_lines_at_one_place(bare):
 def test_each_hunk_fits_after_the_one_before(bare):
     text = fence(DIFF, " import os", "+import re", "@@", " def b():", "@@", "-    return 1", "+    return 3")
     changed = applied({"v.py": VIEWS}, text)
-    assert changed["v.py"] == VIEWS.replace("os\n", "os\nimport re\n", 1).replace("b():\n    return 1", "b():\n    return 3")
+    assert changed["v.py"] == VIEWS.replace("os\n", "os\nimport re\n", 1).replace(
+        "b():\n    return 1", "b():\n    return 3"
+    )
 
 
 def test_an_empty_line_of_a_diff_is_an_empty_line_of_context(bare):
@@ -172,7 +174,11 @@ def test_a_diff_can_take_every_line_away(bare):
         (["+new", "", "+more"], 2, ["shows no line of the file"]),
         ([" def a():", "@@", "+new"], 4, ["shows no line of the file"]),
         ([" def a():", "@@"], 4, ["shows no line of the file"]),
-        ([" def aa():"], 2, ["fits 0 places of src/v.py", "no line there reads 'def aa():'", "the nearest is 'def a():'"]),
+        (
+            [" def aa():"],
+            2,
+            ["fits 0 places of src/v.py", "no line there reads 'def aa():'", "the nearest is 'def a():'"],
+        ),
         ([" return 1"], 2, ["fits 0 places", "no line there reads 'return 1'", "'    return 1'"]),
         ([" def a():", " def b():"], 2, ["fits 0 places", "not one right after the other"]),
         (["     return 1"], 2, ["fits 2 places of src/v.py", "one more line"]),
@@ -193,9 +199,17 @@ def test_a_diff_that_does_not_fit_says_which_hunk_and_why(lines, line, words):
     [
         ({"v.py": VIEWS}, fence(DIFF.replace("v.py", "w.py"), " x"), ["src/w.py, which does not exist", "'src/v.py'?"]),
         ({}, fence(DIFF, " x"), ["src/v.py, which does not exist yet."]),
-        ({"v.py": VIEWS}, fence('python title="src/v.py"', "def a():", "return 1"), ["exists", "word for word", "```diff"]),
+        (
+            {"v.py": VIEWS},
+            fence('python title="src/v.py"', "def a():", "return 1"),
+            ["exists", "word for word", "```diff"],
+        ),
         ({"v.py": VIEWS}, fence('python title="src/v.py"'), ["word for word"]),
-        ({"todo": "x\n"}, fence('python title="src/todo/v.py"', "x"), ["src/todo/v.py", "src/todo", "file and a folder"]),
+        (
+            {"todo": "x\n"},
+            fence('python title="src/todo/v.py"', "x"),
+            ["src/todo/v.py", "src/todo", "file and a folder"],
+        ),
         ({"todo/v.py": "x\n"}, fence('python title="src/todo"', "x"), ["src/todo/v.py", "file and a folder"]),
     ],
 )
@@ -346,7 +360,11 @@ def test_a_quote_of_the_repository_is_checked_for_authors_and_stops_no_learner(t
 
 
 def test_minutes_count_reading_typing_and_the_commands(toy, monkeypatch):
-    typed = [fence('python title="src/a.py"', *"abcdefgh"), fence('diff title="src/a.py"', " a", "+b", "+c"), fence("shell", "x")]
+    typed = [
+        fence('python title="src/a.py"', *"abcdefgh"),
+        fence('diff title="src/a.py"', " a", "+b", "+c"),
+        fence("shell", "x"),
+    ]
     shown = fence('text title="output"', *"abcdefghijklmnop")
     toy.page("100/100", "# Title\n" + "word " * 398 + "\n" + "".join(typed) + shown)
     seconds = toy.write("seconds.json", json.dumps({"100/100": 61}))

@@ -143,7 +143,9 @@ def test_a_block_without_elision_becomes_all_that_was_printed():
 
 def test_what_is_elided_stays_elided_and_nothing_else():
     shown = block("{", '    "name": "GET /",', ANY, '    "kind": "SERVER",', '    "end": 1', "}")
-    printed = '{\n    "name": "GET /x",\n    "a": 1,\n    "b": 2,\n    "kind": "SERVER",\n    "new": 3,\n    "end": 11\n}\n'
+    printed = (
+        '{\n    "name": "GET /x",\n    "a": 1,\n    "b": 2,\n    "kind": "SERVER",\n    "new": 3,\n    "end": 11\n}\n'
+    )
     assert rewrite(shown, printed) == [
         "{",
         '    "name": "GET /x",',
@@ -169,7 +171,9 @@ def test_a_part_of_the_console_stays_the_part_that_it_was(lines, expected):
 
 
 def test_a_json_block_is_made_from_the_object_that_is_most_like_it():
-    wanted = block("{", '    "name": "connects",', '    "kind": "SpanKind.CLIENT",', ANY, language="json", kind="console")
+    wanted = block(
+        "{", '    "name": "connects",', '    "kind": "SpanKind.CLIENT",', ANY, language="json", kind="console"
+    )
     assert rewrite_console(wanted, CONSOLE) == ["{", '    "name": "connect",', '    "kind": "SpanKind.CLIENT",', ANY]
     shown = block(" * Running on http://127.0.0.1:1", "{", kind="console")
     assert rewrite_console(shown, CONSOLE) == [" * Running on http://127.0.0.1:5001", "{"]
@@ -203,7 +207,10 @@ def test_what_changes_from_run_to_run_is_masked_and_nothing_else(printed, expect
 
 
 def test_a_block_that_was_written_anew_matches_the_run_it_was_made_from():
-    for lines, language in ((["{", ANY, '    "parent_id": 5', "}"], "json"), (["127.0.0.1 - GETS", "{", ANY, "}"], "text")):
+    for lines, language in (
+        (["{", ANY, '    "parent_id": 5', "}"], "json"),
+        (["127.0.0.1 - GETS", "{", ANY, "}"], "text"),
+    ):
         shown = block(*lines, language=language, kind="console")
         assert not console_matches(shown, CONSOLE)
         fresh = rewrite_console(shown, CONSOLE)
@@ -212,7 +219,7 @@ def test_a_block_that_was_written_anew_matches_the_run_it_was_made_from():
 
 def test_blocks_are_written_into_their_pages_from_the_last_up(toy, monkeypatch):
     monkeypatch.setattr(outputs, "ROOT", toy.root)
-    text = "# Title\n\n```text title=\"output\"\na\n```\nodd\x0cprose\n```text title=\"output\"\nb\nc\n```\nend\n"
+    text = '# Title\n\n```text title="output"\na\n```\nodd\x0cprose\n```text title="output"\nb\nc\n```\nend\n'
     page = toy.page("100/100", text)
     first, second = parse(text, "100/100/README.md", toy.root)[0]
     write({"100/100": {3: (first, ["1", "2", "3"]), 7: (second, [])}})

@@ -23,7 +23,7 @@ def values(text: str) -> dict[str, str]:
 
 
 def test_a_setting_knows_its_name_value_and_place():
-    text = f"# how the app is started\nexport OTEL_SERVICE_NAME=todo\n{AGENT} \\\n    --traces_exporter console flask run\n"
+    text = f"# how it starts\nexport OTEL_SERVICE_NAME=todo\n{AGENT} \\\n    --traces_exporter console flask run\n"
     service, traces = read(text, "src/start.sh").values()
     assert (service.name, service.value, service.where, service.shown) == (
         "OTEL_SERVICE_NAME",
@@ -82,7 +82,10 @@ def test_variables_are_read_as_a_shell_reads_them(line, expected):
         (f"{AGENT} flask --app todo run --port 5001 --host 127.0.0.1", {}),
         (f"{AGENT} --service_name todo gunicorn --workers 2 wsgi:app", {"OTEL_SERVICE_NAME": "todo"}),
         (f"{AGENT} --service_name todo flask run\nflask run --traces_exporter console", {"OTEL_SERVICE_NAME": "todo"}),
-        (f"{AGENT} \\\n  --service_name a \\\n# --traces_exporter b \\\n  --logs_exporter c flask run", {"OTEL_SERVICE_NAME": "a"}),
+        (
+            f"{AGENT} \\\n  --service_name a \\\n# --traces_exporter b \\\n  --logs_exporter c flask run",
+            {"OTEL_SERVICE_NAME": "a"},
+        ),
         ("flask run --traces_exporter console", {}),
         (f"# {AGENT} --traces_exporter console flask run", {}),
         (f"{AGENT} --service_name", {"OTEL_SERVICE_NAME": ""}),

@@ -16,7 +16,7 @@ import pytest
 from workshop.app import environment, free_port
 from workshop.spans import Event, Link, read_console, read_jaeger
 
-APP = '''
+APP = """
 from flask import Flask
 from opentelemetry import trace
 from opentelemetry._logs import get_logger
@@ -44,9 +44,10 @@ def fail():
 @app.get("/linked")
 def linked():
     here = trace.get_current_span().get_span_context()
-    with tracer.start_as_current_span("follow up", links=[trace.Link(here)], context=trace.set_span_in_context(trace.INVALID_SPAN)):
+    nowhere = trace.set_span_in_context(trace.INVALID_SPAN)
+    with tracer.start_as_current_span("follow up", links=[trace.Link(here)], context=nowhere):
         return "ok"
-'''
+"""
 COMMAND = (
     "opentelemetry-instrument --traces_exporter console --metrics_exporter console --logs_exporter console"
     " --service_name shop flask --app shop run -p {port}"
@@ -190,7 +191,9 @@ def test_colors_and_line_ends_do_not_matter(printed):
     assert by_name(printed.replace("\n", "\r\n")) == by_name(printed)
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}\n", "{ }\n", '{"kind": 5}\n', '{"kind": "SERVER", "context": "c"}\n', "}{\n"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}\n", "{ }\n", '{"kind": 5}\n', '{"kind": "SERVER", "context": "c"}\n', "}{\n"]
+)
 def test_what_is_no_span_is_none(text):
     console = read_console(text)
     assert (console.spans, console.metrics, console.logs) == ([], [], [])
@@ -248,7 +251,10 @@ ANSWER = {
                 },
             ],
             "processes": {
-                "p1": {"serviceName": "todo", "tags": [{"key": "telemetry.sdk.language", "type": "string", "value": "python"}]},
+                "p1": {
+                    "serviceName": "todo",
+                    "tags": [{"key": "telemetry.sdk.language", "type": "string", "value": "python"}],
+                },
                 "p2": {"serviceName": "advisor", "tags": []},
             },
             "warnings": None,
@@ -263,7 +269,13 @@ ANSWER = {
 
 def test_jaegers_answer_has_the_same_shape():
     add, connect = read_jaeger(ANSWER)
-    assert (add.name, add.kind, add.service, add.trace_id, add.span_id) == ("POST /add", "server", "todo", TRACE, "1" * 16)
+    assert (add.name, add.kind, add.service, add.trace_id, add.span_id) == (
+        "POST /add",
+        "server",
+        "todo",
+        TRACE,
+        "1" * 16,
+    )
     assert (add.start_ns, add.end_ns, add.duration_ms) == (1795000000000001000, 1795000000002501000, 2.5)
     assert (add.status, add.status_text) == ("ERROR", "RuntimeError: no")
     assert add.attributes["http.status_code"] == 500

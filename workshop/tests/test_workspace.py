@@ -94,6 +94,20 @@ def test_nothing_is_kept_when_nothing_has_to_change(toy):
     assert [copy.name for copy in toy.workspace.copies()] == ["001", "002"]
 
 
+def test_to_go_on_adds_what_a_lesson_hands_over_and_leaves_all_else_as_it_is(mine):
+    (mine.root / "src/link.py").symlink_to("empty.py")
+    mine.fill({"static/style.css": "of an earlier lesson"})
+    before = moved(mine)
+    assert mine.workspace.go_on(mine.lesson("100/200")) == mine.root / ".saved/001"
+    given = mine.contents(mine.root / "100/200/src")
+    assert moved(mine) == {**before, **given}
+    assert mine.workspace.progress()["current"] == "100/200"
+    assert mine.workspace.go_on(mine.lesson("200/100")) is None
+    assert (moved(mine), mine.workspace.progress()["current"]) == ({**before, **given}, "200/100")
+    mine.workspace.undo()
+    assert moved(mine) == before
+
+
 def test_undo_before_anything_was_changed_says_so(mine):
     assert refusal(mine.workspace.undo).startswith("nothing to undo")
     assert moved(mine) == OWN_BYTES
@@ -299,14 +313,16 @@ def test_a_folder_whose_files_cannot_be_looked_at_is_named(mine):
 def test_a_read_only_repository_is_named_and_nothing_changes(mine):
     owned(mine, ".", mode=0o555)
     message = as_nobody(mine, "start", "100/200")
-    assert message.startswith("src/ was not changed: .saved: you may not; `ls -ld .` shows whose it is, `chmod u+rwX .`")
+    assert message.startswith(
+        "src/ was not changed: .saved: you may not; `ls -ld .` shows whose it is, `chmod u+rwX .`"
+    )
     assert moved(mine) == OWN_BYTES
 
 
 def test_a_read_only_src_is_named_and_undo_makes_it_whole(mine):
     owned(mine, "src", mode=0o555)
     message = as_nobody(mine, "start", "100/200")
-    assert message.startswith("src/ was not changed: src/") or message.startswith("src/ is only partly changed: src/")
+    assert message.startswith(("src/ was not changed: src/", "src/ is only partly changed: src/"))
     assert "All that you had is in .saved/001/. `workshop undo` makes src/ whole again." in message
     (mine.root / "src").chmod(0o755)
     assert as_nobody(mine, "undo") == "done"
@@ -331,7 +347,11 @@ def test_a_file_in_the_place_of_saved_is_named(mine):
 def test_a_file_larger_than_the_system_allows_is_named_and_nothing_changes(mine):
     mine.fill({"large.bin": b"x" * 200_000})
     done = subprocess.run(
-        [sys.executable, __file__, "small", "start", "100/200"], cwd=mine.root, capture_output=True, text=True, timeout=60
+        [sys.executable, __file__, "small", "start", "100/200"],
+        cwd=mine.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.stdout.startswith("src/ was not changed: src/large.bin: File too large"), done.stderr
     assert moved(mine) == {**OWN_BYTES, "large.bin": b"x" * 200_000}
@@ -381,7 +401,7 @@ def without_runtime(files: dict[str, bytes]) -> dict[str, bytes]:
 
 @pytest.fixture
 def no_sync(monkeypatch):
-    """What a kill leaves is what the kernel knows, on the disk or not; to wait for the disk hundreds of times proves nothing."""
+    """Do not wait for the disk: what a kill leaves is what the kernel knows, whether that is on the disk or not."""
     monkeypatch.setattr(workspace, "_sync", lambda path: None)
 
 
@@ -500,7 +520,9 @@ def test_the_c_locale_changes_nothing(mine):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
     for command in ("solve", "undo"):
         line = [sys.executable, __file__, "run", command, "100/200"]
-        done = subprocess.run(line, cwd=mine.root, env={**env, "LC_ALL": "C"}, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            line, cwd=mine.root, env={**env, "LC_ALL": "C"}, capture_output=True, text=True, timeout=60
+        )
         assert done.stdout == "begins\ndone\n", done.stderr
     assert moved(mine) == OWN_BYTES
     assert mine.contents(mine.root / ".saved/002") == lessons.replay(mine.lesson("100/200"))
@@ -635,7 +657,7 @@ class Faults:
 
 
 def faults(fault: str, command: str, lesson: str, cases: str) -> None:
-    """Run a command once for each of its steps, with a fault at this step, each time in a fresh copy of this repository."""
+    """Run a command once for each of its steps, with a fault there, each time in a fresh copy of this repository."""
     said, root = [], Path.cwd()
     workspace._sync = lambda path: None
     while True:
