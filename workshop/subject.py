@@ -41,7 +41,7 @@ class Subject:
             for name, data in state.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(data)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
 
     def files(self) -> dict[str, str]:

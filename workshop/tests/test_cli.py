@@ -1,0 +1,126 @@
+"""The `workshop` command as a learner has it: its words, its mistakes, and Ctrl-C."""
+
+import os
+import signal
+import subprocess
+
+import psutil
+import pytest
+
+from workshop import lessons
+from workshop.tests.test_followed import Learner, clone  # noqa: F401
+
+SPANS = "300/300/100"
+
+
+@pytest.fixture
+def learner(clone):  # noqa: F811
+    return Learner(clone)
+
+
+def asked(learner: Learner, command: str, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command, shell=True, cwd=learner.clone, env={**learner.env, **more}, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_map_shows_every_lesson_what_is_done_and_the_next_step(learner):
+    said = learner.runs("workshop")
+    assert all(lesson.name in said and f"{lesson.minutes} min" in said for lesson in lessons.lessons())
+    first, second = (lesson.name for lesson in lessons.lessons()[:2])
+    assert f"Next: `workshop start {first}`" in said and "\x1b" not in said
+    learner.runs(f"workshop start {second}")
+    assert f"You are in {second}" in learner.runs("workshop")
+
+
+def test_every_command_has_a_help_with_an_example(learner):
+    commands = [line.split()[0] for line in learner.runs("workshop --help").split("Commands:")[1].strip().splitlines()]
+    assert {"check", "demo", "diff", "doctor", "down", "output", "solve", "start", "status", "trace", "undo", "up"} <= set(commands)
+    for command in commands:
+        assert "Example" in learner.runs(f"workshop {command} --help"), command
+
+
+@pytest.mark.parametrize(
+    "command, words",
+    [
+        ("start 300/300/1000", ["no lesson '300/300/1000'", SPANS]),
+        ("start 300/300", ["no lesson", "300/300/100"]),
+        ("check", ["which lesson?", "workshop start"]),
+        ("undo", ["nothing to undo"]),
+        ("trace --log nothing.log", ["nothing.log", "does not exist"]),
+        ("trace --log README.md", ["README.md has no trace", "ask the app"]),
+        ("quiz 300/300/100", ["has no quiz"]),
+        ("chek", ["No such command 'chek'"]),
+    ],
+)
+def test_a_mistake_is_one_message_and_no_traceback(learner, command, words):
+    done = asked(learner, f"workshop {command}")
+    assert done.returncode in (1, 2)
+    assert all(word in done.stderr for word in words) and "Traceback" not in done.stderr
+
+
+def test_start_diff_solve_undo_and_undo_again(learner):
+    learner.runs(f"workshop start {SPANS}")
+    assert "+opentelemetry-instrument" in learner.runs("workshop diff")
+    (learner.clone / "src" / "mine.txt").write_text("my notes", encoding="utf-8")
+    assert ".saved/" in learner.runs("workshop solve")
+    assert "Nothing" in learner.runs("workshop diff")
+    learner.runs("workshop undo")
+    assert (learner.clone / "src" / "mine.txt").read_text() == "my notes"
+    learner.runs("workshop undo")
+    assert "Nothing" in learner.runs(f"workshop diff {SPANS}") and not (learner.clone / "src" / "mine.txt").exists()
+
+
+def test_a_green_check_is_recorded_once_a_lesson_was_started_and_a_red_one_is_not(learner):
+    learner.runs(f"workshop start {SPANS}")
+    red = asked(learner, "workshop check")
+    assert red.returncode == 1 and "not-under-agent" in red.stdout and "Traceback" not in red.stdout
+    learner.runs("workshop solve")
+    green = learner.runs("workshop check")
+    assert green.count("✓") == 4 and "1 of" in learner.runs("workshop")
+
+
+def test_pytest_says_the_same_as_the_check(learner):
+    learner.runs(f"workshop start {SPANS}")
+    red = asked(learner, f"python -m pytest {SPANS}")
+    assert red.returncode == 1 and "opentelemetry-instrument" in red.stdout and "Error" not in red.stdout
+
+
+def test_what_the_shell_exports_is_named_and_left_out(learner):
+    learner.runs(f"workshop solve {SPANS}")
+    done = asked(learner, f"python -m pytest -q {SPANS}", OTEL_SDK_DISABLED="true", http_proxy="http://127.0.0.1:9")
+    named = next(line for line in done.stdout.splitlines() if line.startswith("Your shell exports"))
+    assert done.returncode == 0 and "OTEL_SDK_DISABLED" in named and "http_proxy" in named
+
+
+def test_two_checks_at_once_do_not_meet(learner):
+    learner.runs(f"workshop solve {SPANS}")
+    both = [
+        subprocess.Popen(["workshop", "check", SPANS], cwd=learner.clone, env=learner.env, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [run.communicate(timeout=120)[0].count("✓") for run in both] == [4, 4]
+
+
+def test_ctrl_c_in_a_check_leaves_no_process_and_no_word_of_python(learner):
+    learner.runs(f"workshop solve {SPANS}")
+    run = subprocess.Popen(
+        ["workshop", "check", SPANS], cwd=learner.clone, env=learner.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    check = psutil.Process(run.pid)
+    children: list[psutil.Process] = []
+    while not any("flask" in " ".join(child.cmdline()) for child in children):
+        assert run.poll() is None
+        children = [child for child in check.children(recursive=True) if child.status() != "zombie"]
+    os.killpg(run.pid, signal.SIGINT)
+    said, _ = run.communicate(timeout=30)
+    assert run.returncode != 0 and "Traceback" not in said
+    assert not psutil.wait_procs(children, 10)[1]
+
+
+def test_completion_offers_lessons(learner):
+    offered = asked(
+        learner, "workshop", _WORKSHOP_COMPLETE="bash_complete", COMP_WORDS="workshop start 300/300/", COMP_CWORD="2"
+    ).stdout
+    assert f"plain,{SPANS}" in offered
