@@ -2,7 +2,7 @@
 
 `.saved/NNN/` holds `src/` as it was before the NNN-th change. A copy is complete before the first file of `src/` is
 touched, so after a stop at any moment every byte is in `src/` or in a copy. `.saved/undo` names the copy that `undo`
-puts back. It moves on before `start` and `solve` touch `src/`, and after `undo` did: `undo` also mends what a stop left.
+puts back; it moves on before `start` and `solve` touch `src/`, and after `undo` did: `undo` mends what a stop left.
 """
 
 from __future__ import annotations
