@@ -102,6 +102,7 @@ def test_a_workspace_gets_ready_by_its_own_commands_with_what_is_brought_and_no_
     assert "Next: `workshop start 100/100`" in sh(f". ../class.sh\n{commands['postAttachCommand']}", workspace, away)
     assert "Next: `workshop start 100/100`" in sh(f". ../class.sh\n{own['command']}", workspace, away)
     assert not sh(". ../class.sh\nmake install", workspace, away)
+    assert "site     | installing" in sh(". ../class.sh\nmake install-site", workspace, away)
 
 
 # A lesson, added as the page says
