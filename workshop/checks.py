@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,6 +39,17 @@ class Result:
     exit_code: int
 
 
+@dataclass
+class Record:
+    """What the tests of one lesson note, by the lines of its blocks: which were used, what commands took (seconds), and,
+    when it is `rewriting`, the lines that each shown block ought to have."""
+
+    rewriting: bool = False
+    used: set[int] = field(default_factory=set)
+    seconds: dict[int, float] = field(default_factory=dict)
+    rewrites: dict[int, tuple[Block, list[str]]] = field(default_factory=dict)
+
+
 class Checkpoint:
     """One test of one lesson on one subject: the learner's `src/`, or a replay of the lesson's end or start."""
 
@@ -47,13 +59,11 @@ class Checkpoint:
         at: str,
         temporary: Path,
         jaeger: Callable,
-        used: set[int] | None = None,
-        rewrites: dict | None = None,
+        record: Record | None = None,
         turn: Turn | None = None,
     ):
         self.lesson, self.at, self.turn = lesson, at, turn
-        self._temporary, self._jaeger, self._rewrites = temporary, jaeger, rewrites
-        self._used = set() if used is None else used
+        self._temporary, self._jaeger, self._record = temporary, jaeger, record or Record()
 
     @cached_property
     def subject(self) -> Subject:
@@ -90,7 +100,7 @@ class Checkpoint:
         found = [b for b in self.lesson.blocks if b.kind == kind and b.text.startswith(start)]
         if not found:
             raise LessonError(f"{self.lesson.name}/README.md: has no {kind} block that begins {start!r}, and a test uses it")
-        self._used.update(b.line for b in found if b.text == found[0].text)
+        self._record.used.update(b.line for b in found if b.text == found[0].text)
         return found[0]
 
     @contextmanager
@@ -130,6 +140,7 @@ class Checkpoint:
 
         Raises Broken when it does not end in time."""
         block = self.block("command", command)
+        begun = time.monotonic()
         process = Process(self.subject.swap(block.text), folder or self.folder, {**self.environment, **env})
         try:
             if not process.wait(seconds):
@@ -145,6 +156,7 @@ class Checkpoint:
                 )
         finally:
             process.kill()
+        self._record.seconds[block.line] = time.monotonic() - begun
         result = Result(self.subject.unswap(process.output), process.exit_code or 0)
         self._compare_output(block, result.output)
         return result
@@ -166,20 +178,20 @@ class Checkpoint:
         path, drawn = self.lesson.folder / name, waterfall.svg(spans)
         if path.exists() and outputs.shape(path.read_text(encoding="utf-8")) == outputs.shape(drawn):
             return
-        if self._rewrites is None:
+        if not self._record.rewriting:
             raise LessonError(f"{self.lesson.name}/{name}: shows another trace than the run made; `workshop output {self.lesson.name}`")
         path.write_text(drawn, encoding="utf-8")
 
     def _compare_output(self, command: Block, printed: str) -> None:
         for block in self._shown_after(lambda b: b.text == command.text, "output", lambda b: b.kind == "command"):
-            self._used.add(block.line)
+            self._record.used.add(block.line)
             self._hold(block, outputs.matches(block.lines, printed, whole=True), lambda b: outputs.rewrite(b, printed), printed)
 
     def shows(self, line: str, console: Console) -> None:
         """Hold the console blocks of a serving command against what it printed (`--at end`)."""
         serving = lambda b: b.kind == "command" and (b.text == line or SERVES.search(b.text))  # noqa: E731
         for block in self._shown_after(lambda b: b.text == line, "console", serving):
-            self._used.add(block.line)
+            self._record.used.add(block.line)
             held = outputs.console_matches(block, console)
             self._hold(block, held, lambda b: outputs.rewrite_console(b, console), console.text)
 
@@ -197,8 +209,8 @@ class Checkpoint:
     def _hold(self, block: Block, held: bool, rewrite: Callable[[Block], list[str]], printed: str) -> None:
         if not self.showing or (held and any(line.strip() != outputs.ANY for line in block.lines)):
             return
-        if self._rewrites is not None:
-            self._rewrites[block.line] = (block, rewrite(block))
+        if self._record.rewriting:
+            self._record.rewrites[block.line] = (block, rewrite(block))
             return
         raise block.error(
             f"the run printed something else than this block shows; `workshop output {self.lesson.name}` writes it anew. "

@@ -439,7 +439,7 @@ def not_on_console(f: Facts) -> Diagnosis | None:
 
 def cut_off_by_tee(f: Facts) -> Diagnosis | None:
     plain_tee = re.search(r"\|\s*tee\s+(?!-i\b|--ignore-interrupts)", f.run_sh)
-    if f.spans or not plain_tee:
+    if not plain_tee or all(f.spans_of(answer) for answer in f.asked):
         return None
     return Diagnosis(
         "cut-off-by-tee",
@@ -632,7 +632,7 @@ def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
 
 
 def unreachable(f: Facts) -> Diagnosis | None:
-    if f.stored != [] or not re.search(r"UNAVAILABLE|Connection refused|Failed to establish|Max retries|NameResolution", f.output):
+    if f.stored != [] or not re.search(r"UNAVAILABLE|Connection refused|Transient error|max retries|Max retries|aborting retry", f.output):
         return None
     setting = endpoint(f)
     return Diagnosis(

@@ -347,6 +347,13 @@ def _typed(block: Block) -> int:
     return len(block.lines) if block.kind in ("create", "command", "query") else 0
 
 
+def note_seconds(took: dict[str, float]) -> None:
+    """Keep how long the commands of some lessons took, in whole seconds, for `Lesson.minutes`."""
+    kept = {**_seconds(SECONDS), **{name: round(seconds) for name, seconds in took.items()}}
+    SECONDS.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8")
+    _seconds.cache_clear()
+
+
 @cache
 def _seconds(path: Path) -> dict[str, float]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

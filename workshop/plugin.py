@@ -12,15 +12,20 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from workshop import lessons, wrong_turns
 from workshop.app import inherited
 from workshop.diagnosis import Broken, Diagnosis
+from workshop.errors import UserError
 from workshop.lessons import Lesson, LessonError
 from workshop.subject import END, MINE, START
 from workshop.workspace import Workspace
+
+if TYPE_CHECKING:
+    from workshop.checks import Record
 
 # Run as they stand by the test that follows all lessons in a clone of the repository.
 FOLLOWED = ("workshop check ", "workshop start ", "workshop solve ", "workshop diff ", "workshop undo")
@@ -44,8 +49,8 @@ class Session:
 
     def __init__(self, at: str, write_output: bool):
         self.at = at
-        self.rewrites: dict[str, dict] | None = {} if write_output and at == END else None
-        self.used: dict[str, set[int]] = {}
+        self.rewriting = write_output and at == END
+        self.records: dict[str, Record] = {}
         self.collected: dict[str, list[pytest.Item]] = {}
         self.passed: dict[str, int] = {}
         self.problems: list[str] = []
@@ -59,6 +64,12 @@ class Session:
             self._jaeger = for_checks()
         return self._jaeger
 
+    def record(self, lesson: Lesson) -> Record:
+        """What the tests of a lesson note, shared by all of them."""
+        from workshop.checks import Record
+
+        return self.records.setdefault(lesson.name, Record(self.rewriting))
+
     def green(self) -> list[Lesson]:
         """The lessons whose every test was run and passed."""
         found = []
@@ -71,7 +82,7 @@ class Session:
 
     def unused(self, lesson: Lesson) -> list[str]:
         """The lesson's commands and shown outputs that no test of it used, each as an error with its line."""
-        used = self.used.get(lesson.name, set())
+        used = self.record(lesson).used
         left = [b for b in lesson.blocks if b.kind in ("command", "output", "console", "query") and b.line not in used]
         return [
             str(block.error(f"no test uses this {block.kind} block; use it in {lesson.name}/test_*.py, or take it out"))
@@ -107,8 +118,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path):
     lesson = lesson_of(request.path)
     if lesson is None:
         raise LessonError(f"{request.path}: the checkpoint fixture is for tests in a lesson's folder")
-    rewrites = session.rewrites.setdefault(lesson.name, {}) if session.rewrites is not None else None
-    return Checkpoint(lesson, session.at, tmp_path, session.jaeger, session.used.setdefault(lesson.name, set()), rewrites)
+    return Checkpoint(lesson, session.at, tmp_path, session.jaeger, session.record(lesson))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -188,7 +198,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function):
         result = yield
     except Broken as broken:
         problem = broken.diagnosis
-    except LessonError as error:
+    except UserError as error:
         problem = error
     if session.at == START:
         problem = _not_red_as_it_must(problem, before)
@@ -213,10 +223,11 @@ def _not_red_as_it_must(problem: object, before: str) -> str | None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     state = session.config.stash[KEY]
     state.close()
-    if state.rewrites:
+    if state.rewriting:
         from workshop import outputs
 
-        outputs.write(state.rewrites)
+        outputs.write({name: record.rewrites for name, record in state.records.items()})
+        lessons.note_seconds({name: sum(record.seconds.values()) for name, record in state.records.items()})
     for lesson in state.green():
         if state.at == MINE:
             Workspace().mark_done(lesson)
