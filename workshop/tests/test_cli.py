@@ -76,6 +76,8 @@ def test_a_green_check_is_recorded_once_a_lesson_was_started_and_a_red_one_is_no
     red = asked(learner, "workshop check")
     assert red.returncode == 1 and "not-under-agent" in red.stdout and "Traceback" not in red.stdout
     learner.runs("workshop solve")
+    learner.runs(f"python -m pytest -q {SPANS}/test_first_span.py::test_a_request_that_carries_a_trace_continues_it")
+    assert "0 of" in learner.runs("workshop"), "one test of several is not the lesson"
     green = learner.runs("workshop check")
     assert green.count("✓") == 4 and "1 of" in learner.runs("workshop")
 
