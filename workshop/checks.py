@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import quote
 
-from workshop import diagnosis, environments, lessons, outputs, roads
+from workshop import diagnosis, lessons, outputs
 from workshop.app import LISTEN_SECONDS, LISTENS, STOP_SECONDS, Answer, Browser, Process, answers, environment, free_port
 from workshop.diagnosis import ANSWERS, ARRIVAL, CALLS, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, Rung
 from workshop.lessons import Block, Lesson, LessonError
@@ -511,6 +511,8 @@ def packages(lesson: Lesson) -> Path:
     """The virtual environment for a lesson's checks: this one, unless lessons up to it bring a `requirements.txt`.
 
     Then it is one of base and those files, kept in the user's cache by content. Raises Broken when it cannot be made."""
+    from workshop import environments, roads
+
     before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
     files = [f for f in (other.folder / "requirements.txt" for other in before) if f.exists()]
     if not files:
