@@ -51,7 +51,9 @@ class Record:
 
 
 class Checkpoint:
-    """One test of one lesson on one subject: the learner's `src/`, or a replay of the lesson's end or start."""
+    """One test of one lesson on one subject: the learner's `src/`, or a replay of the lesson's end or start.
+
+    `prefix` is the virtual environment in which its commands run; without it, the one of the lesson's own packages."""
 
     def __init__(
         self,
@@ -61,8 +63,9 @@ class Checkpoint:
         jaeger: Callable,
         record: Record | None = None,
         turn: Turn | None = None,
+        prefix: Path | None = None,
     ):
-        self.lesson, self.at, self.turn = lesson, at, turn
+        self.lesson, self.at, self.turn, self._prefix = lesson, at, turn, prefix
         self._temporary, self._jaeger, self._record = temporary, jaeger, record or Record()
 
     @cached_property
@@ -77,7 +80,7 @@ class Checkpoint:
     @cached_property
     def environment(self) -> dict[str, str]:
         """What the commands of this test see: a clean shell, the environment active, a database of the check's own."""
-        base = environment(packages(self.lesson))
+        base = environment(self._prefix or packages(self.lesson))
         return {**base, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}"}
 
     @property

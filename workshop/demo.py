@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ def finished_app(behind: Jaeger, folder: Path, beside: bool = False, closed: int
 
     It takes port 5001 where that is free and the app is not to run `beside` another. The port `closed` leads to nothing.
     Saving a task with the word "report" is slow: see `slow_reports`. Raises Broken when the app does not start."""
-    checkpoint = Checkpoint(lessons.lessons()[-1], END, folder, lambda: behind)
+    checkpoint = Checkpoint(lessons.lessons()[-1], END, folder, lambda: behind, prefix=Path(sys.prefix))
     if not beside and not answers(APP):
         checkpoint.subject.ports[APP] = APP
     if behind.has_page():

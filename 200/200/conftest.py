@@ -1,6 +1,8 @@
 """Which app the stories are told to: the finished one (`--at end`), one that only says hello (`--at start`), or your own."""
 
+import sys
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,8 @@ def start_app(request, tmp_path_factory):
     """Serve the app in a `with` block; a second block serves it again, on the same database."""
     at = request.config.getoption("--at")
     lesson = lessons.find("300/200/100") if at == START else lessons.lessons()[-1]
-    checkpoint = Checkpoint(lesson, MINE if at == MINE else END, tmp_path_factory.mktemp("app"), lambda: None)
+    subject, folder = MINE if at == MINE else END, tmp_path_factory.mktemp("app")
+    checkpoint = Checkpoint(lesson, subject, folder, lambda: None, prefix=Path(sys.prefix))
 
     @contextmanager
     def start():
