@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -274,6 +275,15 @@ class App(Browser):
         """Serve until the app ends by itself or the user presses Ctrl-C."""
         while not self._process.wait(1):
             pass
+
+    def until(self, condition: Callable[[], bool], seconds: float = 5) -> bool:
+        """Serve until something in the background is done; False if it is not in time."""
+        deadline, pause = time.monotonic() + seconds, threading.Event()
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            pause.wait(0.02)
+        return True
 
     @property
     def output(self) -> str:

@@ -1,6 +1,7 @@
 """A request that runs through both services is one trace, and nothing that the advisor does hurts the to-do app."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,10 +15,9 @@ QUICK_SECONDS = 3
 WORD = "Begin with the oldest."
 GOOD = response(f'{{"advice": "{WORD}"}}')
 # What a broken advisor may send, part by part; None is a long silence.
+SILENT = ([None], [GOOD[:-20], None])
 BROKEN = {
-    "says nothing": [None],
-    "stops in the middle": [GOOD[:-20], None],
-    "hangs up": [],
+    "hangs up": [b""],
     "hangs up in the middle": [GOOD[:-20]],
     "does not speak HTTP": [b"\x00\xff\x16\x03nonsense\r\n\r\n"],
     "fails": [GOOD.replace(b"200 OK", b"500 Internal Server Error")],
@@ -76,10 +76,10 @@ def test_a_request_through_both_services_is_one_trace(checkpoint):
 
 @pytest.mark.before("advisor-not-asked")
 def test_whatever_the_advisor_does_the_page_comes_and_comes_soon(checkpoint):
-    port, says = free_port(), {"parts": [GOOD]}
+    port, says, silence = free_port(), {"parts": [GOOD]}, iter(SILENT)
     checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
     with checkpoint.serve() as app:
-        with StandIn(port, lambda head: says["parts"]) as advisor:
+        with StandIn(port, lambda head: says["parts"] or next(silence)) as advisor:
             good = app.get("/")
             checkpoint.must(
                 good.status != 200 or advisor.heads,
@@ -100,6 +100,9 @@ def test_whatever_the_advisor_does_the_page_comes_and_comes_soon(checkpoint):
             says["parts"] = [response(status="302 Found", Location=f"http://localhost:{port}/elsewhere")]
             unharmed(checkpoint, app, "the advisor sends the app elsewhere")
             followed = any("/elsewhere" in head for head in advisor.heads)
+            says["parts"] = ()
+            with ThreadPoolExecutor(2) as visitors:
+                list(visitors.map(lambda _: unharmed(checkpoint, app, "the advisor stops talking"), SILENT))
         unharmed(checkpoint, app, "the advisor is down")
     if checkpoint.showing:
         assert checkpoint.run("workshop trace --log output.log").exit_code == 0
@@ -123,9 +126,9 @@ def unharmed(checkpoint, app, when):
         took < QUICK_SECONDS,
         "waits-for-advisor",
         seen=f"{when}, and the page takes {took:.1f} s",
-        expected="a page without advice, after half a second",
+        expected="a page without advice, after one second at most",
         why="without a timeout `requests` waits for as long as the other side likes",
-        do="give `requests.get` a timeout of 0.5 seconds",
+        do="give `requests.get` a timeout of one second",
     )
     checkpoint.must(
         page.status != 200 or WORD not in page.text,
