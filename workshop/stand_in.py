@@ -39,8 +39,9 @@ class _Visit(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         lines = list(iter(lambda: self.rfile.readline().decode("latin-1").rstrip("\r\n"), ""))
         head = "\n".join(lines)
+        parts = self.server.answer(head)
         self.server.heads.append(head)
-        for part in self.server.answer(head):
+        for part in parts:
             if part is None:
                 self.server.over.wait(SILENCE_SECONDS)
             else:

@@ -76,10 +76,10 @@ def test_a_request_through_both_services_is_one_trace(checkpoint):
 
 @pytest.mark.before("advisor-not-asked")
 def test_whatever_the_advisor_does_the_page_comes_and_comes_soon(checkpoint):
-    port, says, silence = free_port(), {"parts": [GOOD]}, iter(SILENT)
+    port, says, waiting = free_port(), {"parts": [GOOD]}, []
     checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
-    with checkpoint.serve() as app:
-        with StandIn(port, lambda head: says["parts"] or next(silence)) as advisor:
+    with checkpoint.serve(jaeger=True) as app, ThreadPoolExecutor(len(SILENT)) as patient:
+        with StandIn(port, lambda head: says["parts"]) as advisor:
             good = app.get("/")
             checkpoint.must(
                 good.status != 200 or advisor.heads,
@@ -95,14 +95,17 @@ def test_whatever_the_advisor_does_the_page_comes_and_comes_soon(checkpoint):
                 expected="the advisor's line on the page",
                 why="the view hands it to the template, and the template shows it",
             )
+            for says["parts"] in SILENT:
+                so_far = len(advisor.heads)
+                waiting.append(patient.submit(unharmed, checkpoint, app, "the advisor stops talking"))
+                app.until(lambda: len(advisor.heads) > so_far)
             for what, says["parts"] in BROKEN.items():
                 unharmed(checkpoint, app, f"the advisor {what}")
             says["parts"] = [response(status="302 Found", Location=f"http://localhost:{port}/elsewhere")]
             unharmed(checkpoint, app, "the advisor sends the app elsewhere")
             followed = any("/elsewhere" in head for head in advisor.heads)
-            says["parts"] = ()
-            with ThreadPoolExecutor(2) as visitors:
-                list(visitors.map(lambda _: unharmed(checkpoint, app, "the advisor stops talking"), SILENT))
+            for visit in waiting:
+                visit.result()
         unharmed(checkpoint, app, "the advisor is down")
     if checkpoint.showing:
         assert checkpoint.run("workshop trace --log output.log").exit_code == 0

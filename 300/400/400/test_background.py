@@ -83,7 +83,7 @@ def test_a_bad_file_changes_nothing_and_a_retry_points_back_to_the_attempt_that_
         asked[words] += 1
         return [response('{"advice": "Split it in two."}' if words == "1" or (words, asked[words]) == ("2", 2) else "")]
 
-    with checkpoint.serve(shown=True) as app, StandIn(port, advise):
+    with checkpoint.serve(shown=True, jaeger=True) as app, StandIn(port, advise):
         refused = {what: take(app, data, wanted=422) for what, (data, _) in REFUSED.items()}
         take(app, b"Buy milk\n" * 100_000, wanted=413)
         app.post("/import", app.form("/import"), wanted=422)
