@@ -3,7 +3,7 @@
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from todo import forms, models, startup, views
+from todo import forms, imports, models, startup, views
 from todo.tracing import hand_out_trace_id
 
 
@@ -14,6 +14,7 @@ def create_app() -> Flask:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"hide_parameters": True}
     app.config["WTF_CSRF_TIME_LIMIT"] = None  # a list stays open all day
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
+    app.config["ADVISOR_URL"] = "http://localhost:5002"
     app.config.from_prefixed_env()
     CSRFProtect(app)
     app.url_map.converters["int"] = forms.Id
@@ -22,5 +23,6 @@ def create_app() -> Flask:
         app.secret_key = app.secret_key or startup.session_key(app.instance_path)
         models.db.create_all()
     app.register_blueprint(views.bp)
+    app.register_blueprint(imports.bp)
     app.after_request(hand_out_trace_id)
     return app

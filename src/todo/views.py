@@ -5,6 +5,7 @@ from opentelemetry import trace
 from sqlalchemy.orm import selectinload
 from werkzeug.exceptions import HTTPException
 
+from todo.advice import ask
 from todo.forms import TaskForm
 from todo.models import Step, Task, db, now
 from todo.notice import read_notice
@@ -19,7 +20,8 @@ def index(form: TaskForm | None = None):
     newest_first = db.select(Task).order_by(Task.done_at.is_not(None), Task.id.desc())
     tasks = db.session.scalars(newest_first.options(selectinload(Task.steps))).all()
     left = sum(task.done_at is None for task in tasks)
-    return render_template("index.html", tasks=tasks, left=left, form=form or TaskForm(), notice=read_notice())
+    said = {"notice": read_notice(), "advice": ask("/advice", left=left)}
+    return render_template("index.html", tasks=tasks, left=left, form=form or TaskForm(), **said)
 
 
 @bp.post("/add")
