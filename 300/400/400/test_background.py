@@ -4,6 +4,7 @@ import html
 import re
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -66,7 +67,8 @@ def test_work_in_threads_stays_in_its_trace_and_takes_the_baggage_along(checkpoi
     app.keeps_secrets()
     advisor.keeps_secrets()
     if checkpoint.showing:
-        checkpoint.picture("trace.svg", app.find(harmless))
+        # Where a short child ends after its parent, Jaeger at times supposes that clocks differ.
+        checkpoint.picture("trace.svg", [replace(span, warnings=()) for span in app.find(harmless)])
         assert checkpoint.run('workshop trace --name "POST', JAEGER_URL=checkpoint.jaeger.query_url).exit_code == 0
         assert numbers[1] in checkpoint.run("grep").output
 
