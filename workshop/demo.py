@@ -25,16 +25,21 @@ AUDIT_ROWS = 200  # read three times over: some tenths of a second
 
 
 @contextmanager
-def finished_app(behind: Jaeger, folder: Path, beside: bool = False, closed: int = 0) -> Iterator[App]:
+def finished_app(
+    behind: Jaeger, folder: Path, beside: bool = False, closed: int = 0, trace_page: str = ""
+) -> Iterator[App]:
     """Serve the finished app in `folder`, with a Jaeger behind it, until the block ends.
 
     It takes port 5001 where that is free and the app is not to run `beside` another. The port `closed` leads to nothing.
+    `trace_page` is where the app's trace links lead: the id is put behind it. Without one it is Jaeger's page, if it has one.
     Saving a task with the word "report" is slow: see `slow_reports`. Raises Broken when the app does not start."""
     checkpoint = Checkpoint(lessons.lessons()[-1], END, folder, lambda: behind, prefix=Path(sys.prefix))
     if not beside and not answers(APP):
         checkpoint.subject.ports[APP] = APP
-    if behind.has_page():
-        checkpoint.environment["FLASK_TRACE_PAGE"] = f"{address(behind.query_port)}/trace/"
+    if not trace_page and behind.has_page():
+        trace_page = f"{address(behind.query_port)}/trace/"
+    if trace_page:
+        checkpoint.environment["FLASK_TRACE_PAGE"] = trace_page
     app = App(checkpoint, "sh run.sh", "todo", APP, behind, closed)
     try:
         app.start()
