@@ -6,7 +6,6 @@ telemetry. A verb that finds otherwise climbs the diagnosis ladder and raises `B
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 import threading
@@ -25,11 +24,11 @@ from workshop.diagnosis import ANSWERS, ARRIVAL, CALLS, SPANS, STARTS, STATEMENT
 from workshop.lessons import Block, Lesson, LessonError
 from workshop.wrong_turns import Turn
 from workshop.spans import Console, Span, read_console
-from workshop.subject import APP, END, Subject
+from workshop.subject import APP, END, START, Subject
 
 
 OTLP_GRPC, OTLP_HTTP, QUERY = 4317, 4318, 16686
-SERVES = re.compile(r"\bsh (run|advisor)\.sh\b")
+SERVES = re.compile(r"\bsh (run|advisor|old)\.sh\b")
 
 
 @dataclass(frozen=True)
@@ -165,6 +164,17 @@ class Checkpoint:
         self._compare_output(block, result.output)
         return result
 
+    def on_the_way(self, command: str) -> Checkpoint:
+        """This test on `src/` as the text has it where its command that begins so stands: later steps are not taken yet.
+
+        It is the text's `src/` in every mode, never the learner's."""
+        until = self.block("command", command)
+        steps = [block for block in self.lesson.blocks if block.line < until.line and block.title.startswith("src/")]
+        temporary = self._temporary / f"line-{until.line}"
+        there = Checkpoint(self.lesson, self.at, temporary, self._jaeger, self._record, self.turn)
+        there.subject = Subject.of(self.lesson, START, temporary, steps)
+        return there
+
     def must(self, held: object, rung: str, seen: str, expected: str, why: str, do: str = "", lesson: str = "") -> None:
         """What only this lesson asks for and no rung of the ladder knows. Raises Broken with this diagnosis unless `held`."""
         if not held:
@@ -235,6 +245,7 @@ class App(Browser):
         if closed:
             subject.ports[closed] = free_port()
         self.shown_port, self.port = port, subject.ports[port]
+        self._environment = checkpoint.environment
         self._files = subject.files()
         self._process: Process | None = None
         self._listened = False
@@ -246,7 +257,7 @@ class App(Browser):
         subject = self.checkpoint.subject
         subject.swap_ports()
         default = OTLP_HTTP if "http/protobuf" in self._files.get(diagnosis.script(self.line), "") else OTLP_GRPC
-        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{subject.ports[default]}", **self.checkpoint.environment}
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{subject.ports[default]}", **self._environment}
         self._process = Process(subject.swap(self.line), subject.folder, env)
         super().__init__(f"http://127.0.0.1:{self.port}")
         self._process.wait_until(self._known_to_listen_or_not, LISTEN_SECONDS)
@@ -524,30 +535,23 @@ def packages(lesson: Lesson) -> Path:
     """The virtual environment for a lesson's checks: this one, unless lessons up to it bring a `requirements.txt`.
 
     Then it is one of base and those files, kept in the user's cache by content. Raises Broken when it cannot be made."""
-    from workshop import environments, roads
+    from workshop.environments import EnvironmentFailed
+    from workshop.packages import environment_of
 
     before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
     files = [f for f in (other.folder / "requirements.txt" for other in before) if f.exists()]
     if not files:
         return Path(sys.prefix)
-    base = lesson.root / "requirements.txt"
-    content = hashlib.sha256(b"\0".join(file.read_bytes() for file in [base, *files])).hexdigest()[:16]
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = roads.cache_folder() / "environments" / f"{version}-{content}"
     tell = lambda line: print(f"{lesson.name}: {line}", file=sys.__stderr__)  # noqa: E731
     try:
-        with environments.locked(folder.with_suffix(".lock")):
-            environments.make_environment(folder, base, tell)
-            for file in files:
-                environments.add_requirements(folder, file, tell)
-    except environments.EnvironmentFailed as error:
+        return environment_of(lesson.root / "requirements.txt", *files, progress=tell)
+    except EnvironmentFailed as error:
         raise Broken(
             Diagnosis(
                 "environment", str(error), "an environment with the packages of the lessons so far",
                 "this lesson needs more packages than the base", f"workshop check {lesson.name}, once the cause is mended", lesson.name,
             )
         ) from None
-    return folder
 
 
 def statement(span: Span) -> str:

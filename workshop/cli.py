@@ -344,5 +344,26 @@ def demo(beside: bool) -> None:
     demo.show(click.echo, stay=sys.stdin.isatty() and sys.stdout.isatty(), beside=beside)
 
 
+@main.command()
+@click.argument("requirements", metavar="FILE", type=click.Path(path_type=Path))
+def environment(requirements: Path) -> None:
+    """Print the folder of a virtual environment that holds the pinned packages of FILE, and no others.
+
+    It is made at first use and kept in your cache. FILE is named as it is from the repository's root.
+
+    Example: . "$(workshop environment 300/400/600/old-requirements.txt)/bin/activate"
+    """
+    from workshop.environments import EnvironmentFailed
+    from workshop.packages import environment_of
+
+    file = lessons.ROOT / requirements
+    if not file.is_file():
+        raise UserError(f"there is no file {file}; name one as it is from {lessons.ROOT}")
+    try:
+        click.echo(environment_of(file, progress=lambda line: click.echo(line, err=True)))
+    except EnvironmentFailed as error:
+        raise UserError(str(error)) from None
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -204,6 +204,16 @@ def does_not_import(f: Facts) -> Diagnosis | None:
             f.lesson,
         )
     no_app = re.search(r"^Error: (.*(?:Flask application|Could not import|Failed to find).*)$", f.output, re.MULTILINE)
+    if no_app and any("FlaskInstrumentor().instrument()" in text for text in f.files.values()):
+        return Diagnosis(
+            "flask-replaced",
+            no_app[1],
+            "an app of the class that `flask.Flask` names now",
+            "`FlaskInstrumentor().instrument()` puts another class in its place; who imported `Flask` before has the old one, "
+            "and `flask run` does not know its app",
+            "write `FlaskInstrumentor().instrument_app(app)`, which watches the app that is there",
+            "300/400/500",
+        )
     if no_app:
         return Diagnosis(
             "no-app",
@@ -396,7 +406,7 @@ def not_under_agent(f: Facts) -> Diagnosis | None:
 
 
 def switched_off(f: Facts) -> Diagnosis | None:
-    if f.spans:
+    if any(f.spans_of(answer) for answer in f.asked):
         return None
     values = {name: setting.value.lower() for name, setting in f.settings.items()}
     off = None
@@ -448,6 +458,20 @@ def cut_off_by_tee(f: Facts) -> Diagnosis | None:
         "Ctrl-C goes to both ends of the pipe; a plain `tee` is gone first, and the last batch of spans has nowhere to go",
         f"write `| tee -i output.log` in src/{f.script}",
         "300/300/100",
+    )
+
+
+def second_provider(f: Facts) -> Diagnosis | None:
+    said = "Overriding of current TracerProvider is not allowed"
+    if said not in f.output:
+        return None
+    return Diagnosis(
+        "second-provider",
+        f"the app said: {said}",
+        "one TracerProvider in a process",
+        "the first one stays, and what was given to the second, such as its exporters, gets no span",
+        "set a provider only where `trace.get_tracer_provider()` is not yet one of the SDK",
+        "300/400/500",
     )
 
 
@@ -526,6 +550,20 @@ def sqlalchemy_out_of_range(f: Facts) -> Diagnosis | None:
         "opentelemetry-instrumentation-sqlalchemy 0.66b1 instruments nothing of a newer one, and says so in one line only",
         "install the pinned packages: `make install`",
         "300/100",
+    )
+
+
+def engine_unwatched(f: Facts) -> Diagnosis | None:
+    connects = any(span.name == "connect" for span in f.spans)
+    if not connects or any({"db.statement", "db.query.text"} & span.attributes.keys() for span in f.spans):
+        return None
+    return Diagnosis(
+        "too-late",
+        "spans of the name `connect`, and none of a statement",
+        "a CLIENT span for each statement",
+        "SQLAlchemy was instrumented when the engine was already made: connections are watched, that engine's statements are not",
+        "instrument SQLAlchemy before the engine is made: before `db.init_app(app)`",
+        "300/400/500",
     )
 
 
@@ -632,7 +670,9 @@ def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
 
 
 def unreachable(f: Facts) -> Diagnosis | None:
-    if f.stored != [] or not re.search(r"UNAVAILABLE|Connection refused|Transient error|max retries|Max retries|aborting retry", f.output):
+    refused = "UNAVAILABLE|Connection refused|Transient error|max retries|Max retries|aborting retry"
+    # What stands in a span that was printed is about a call of the app's own, not about the exporter.
+    if f.stored != [] or not re.search(rf'^(?! *").*(?:{refused})', f.output, re.MULTILINE):
         return None
     setting = endpoint(f)
     return Diagnosis(
@@ -663,10 +703,10 @@ STARTS = (
 )
 ANSWERS = (does_not_answer, missing_column, wrong_status, does_not_stop)
 SPANS = (
-    misspelt_setting, wrong_exporter, not_under_agent, switched_off, not_on_console, cut_off_by_tee, no_span,
+    misspelt_setting, wrong_exporter, not_under_agent, switched_off, not_on_console, cut_off_by_tee, second_provider, no_span,
     internal_instead_of_server, wrong_service,
 )
-STATEMENTS = (sqlalchemy_out_of_range,)
+STATEMENTS = (sqlalchemy_out_of_range, engine_unwatched)
 CALLS = (wrong_propagator,)
 ARRIVAL = (
     jaeger_not_up, not_exported, endpoint_without_scheme, endpoint_of_wrong_kind, unreachable, not_arrived,

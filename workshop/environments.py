@@ -202,18 +202,22 @@ def make_environment(folder: Path, requirements: Path, progress: Progress, edita
 
 
 def add_requirements(folder: Path, requirements: Path, progress: Progress) -> None:
-    """Install more pinned requirements into an environment that is there. Raises EnvironmentFailed."""
+    """Install more pinned requirements into an environment that is there. Raises EnvironmentFailed.
+
+    The file lists all that is to be added: what its packages need besides must be there already."""
     stamp = folder / f"workshop-stamp-{_digest(requirements)[:16]}"
     if stamp.exists():
         return
     try:
-        _install(folder, shutil.which("uv"), requirements, progress, None)
+        _install(folder, shutil.which("uv"), requirements, progress, None, "--no-deps")  # uv wants a hash of each it needs
         stamp.touch()
     except CommandFailed as error:
         raise EnvironmentFailed(_explained(str(error), folder, requirements)) from None
 
 
-def _install(folder: Path, uv: str | None, requirements: Path, progress: Progress, editable: Path | None) -> None:
+def _install(
+    folder: Path, uv: str | None, requirements: Path, progress: Progress, editable: Path | None, *options: str
+) -> None:
     python = folder / "bin" / "python"
     count = len(set(re.findall(r"^([\w.-]+)==", requirements.read_text(encoding="utf-8"), re.MULTILINE)))
     packages = "1 package" if count == 1 else f"{count} packages"
@@ -221,11 +225,11 @@ def _install(folder: Path, uv: str | None, requirements: Path, progress: Progres
     ticker = Ticker(progress)
     if uv:
         install = [uv, "pip", "install", "--python", python]
-        fill = [*install, "--require-hashes", "--compile-bytecode", "-r", requirements]
+        fill = [*install, *options, "--require-hashes", "--compile-bytecode", "-r", requirements]
         link = [*install, "--no-deps", "--no-build-isolation", "-e", editable]
     else:
         install = [python, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
-        fill = [*install, "--quiet", "--require-hashes", "-r", requirements]
+        fill = [*install, *options, "--quiet", "--require-hashes", "-r", requirements]
         link = [*install, "--quiet", "--no-deps", "--no-build-isolation", "-e", editable]
     run(fill, on_tick=lambda: ticker(f"still installing {packages}"))
     if editable:

@@ -62,6 +62,12 @@ FAULTS = {
     "not-installed": {**SILENT, "output": trace_of("src/wsgi.py", "ModuleNotFoundError: No module named 'flask_wtf'")},
     "does-not-import": {**SILENT, "output": trace_of("src/todo/views.py", "NameError: name 'bp' is not defined")},
     "no-app": {**SILENT, "output": "Error: Failed to find Flask application or factory in module 'wsgi'.\n", "exit_code": 2},
+    "flask-replaced": {
+        **SILENT,
+        "files": {**HEALTHY.files, "todo/telemetry.py": "FlaskInstrumentor().instrument()\n"},
+        "output": "Error: Failed to find Flask application or factory in module 'wsgi'.\n",
+        "exit_code": 2,
+    },
     "port-taken": {**SILENT, "output": "Address already in use\nPort 5001 is in use by another program.\n", "exit_code": 1},
     "listens-elsewhere": {**SILENT, "listening_ports": (5000,), "exit_code": None},
     "ends-at-once": {**SILENT, "output": "", "exit_code": 3},
@@ -79,10 +85,12 @@ FAULTS = {
     "switched-off": {**with_run_sh("=console,otlp", "=none"), "spans": [], "stored": None},
     "not-on-console": {**with_run_sh("=console,otlp", "=otlp"), "spans": [], "stored": None},
     "cut-off-by-tee": {**with_run_sh("tee -i", "tee"), "spans": [], "stored": None},
+    "second-provider": {"output": "Overriding of current TracerProvider is not allowed\n"},
     "no-span": {"spans": [replace(SPAN, attributes={})], "stored": None},
     "internal": {"spans": [replace(SPAN, kind="internal", parent_id="c" * 16)]},
     "wrong-service": {"spans": [replace(SPAN, resource={"service.name": "unknown_service:python3"})]},
     "sqlalchemy-out-of-range": {"packages": {"sqlalchemy": "2.1.9"}},
+    "too-late": {"spans": [SPAN, replace(SPAN, name="connect", kind="client")]},
     "wrong-propagator": with_run_sh("OTEL_SERVICE_NAME=todo", "OTEL_SERVICE_NAME=todo OTEL_PROPAGATORS=b3"),
     "jaeger-not-up": {**LOST, "jaeger_problem": "Jaeger does not answer at http://127.0.0.1:16686"},
     "not-exported": {**LOST, **with_run_sh("=console,otlp", "=console")},
@@ -91,7 +99,7 @@ FAULTS = {
     "endpoint-https": {**LOST, **with_run_sh("http://", "https://")},
     "endpoint-path": {**LOST, **with_run_sh("http://localhost:4317", "http://localhost:4318/v1/traces\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")},
     "unreachable": {**LOST, "output": "Transient error StatusCode.UNAVAILABLE encountered while exporting traces to localhost:4317"},
-    "not-arrived": LOST,
+    "not-arrived": {**LOST, "output": '            "exception.message": "HTTPConnectionPool(port=5002): Max retries exceeded"\n'},
 }
 
 
