@@ -8,4 +8,4 @@ export OTEL_LOGS_EXPORTER=console
 export OTEL_SEMCONV_STABILITY_OPT_IN=${OTEL_SEMCONV_STABILITY_OPT_IN:-http/dup,database/dup}
 export OTEL_PYTHON_FLASK_EXCLUDED_URLS='/health(\?.*)?$'
 
-opentelemetry-instrument flask run -p 5001 | tee -i output.log
+${AGENT-opentelemetry-instrument} ${SERVER-flask run -p 5001} | tee -i output.log
