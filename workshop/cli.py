@@ -340,7 +340,9 @@ def demo(beside: bool) -> None:
     Example: workshop demo
     """
     from workshop import demo
+    from workshop.environments import end_by_signals
 
+    end_by_signals()
     demo.show(click.echo, stay=sys.stdin.isatty() and sys.stdout.isatty(), beside=beside)
 
 
