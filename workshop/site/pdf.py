@@ -12,8 +12,8 @@ from workshop.lessons import ROOT
 from workshop.site import slides
 from workshop.site.browser import chromium, served
 
-LAID_OUT = """() => Reveal.isReady()
-    && document.querySelectorAll('.pdf-page').length === document.querySelectorAll('.slides section').length"""
+# Slides leave the document for a frame and come back as pages, all in one step: reveal.js, js/controllers/printview.js.
+LAID_OUT = "() => document.querySelector('.slides .pdf-page')"
 
 
 def print_decks(browser: Browser, site: Path, root: Path = ROOT) -> list[Path]:
