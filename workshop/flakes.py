@@ -1,4 +1,7 @@
-"""`make flakes`: every lesson at its end, again and again in another order, and several times at once. Prints the count."""
+"""`make flakes`: every lesson at its end, again and again in another order, and several times at once. Prints the count.
+
+Each round uses all cores by pytest-xdist; of those at once, each has one process.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def main() -> int:
     failed: Counter[str] = Counter()
     rounds = 0
     for number in range(REPEATS):
-        failed.update(finish(begin(number)))
+        failed.update(finish(begin(number, "--numprocesses", "logical", "--dist", "loadgroup")))
         rounds += 1
         print(f"round {rounds}: {sum(failed.values())} failures so far", flush=True)
     for run in [begin(REPEATS + number) for number in range(AT_ONCE)]:
@@ -31,11 +34,11 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def begin(seed: int) -> subprocess.Popen:
+def begin(seed: int, *options: str) -> subprocess.Popen:
     """Start one round, the lessons in an order of its own."""
     folders = [str(lesson.folder) for lesson in lessons.lessons()]
     random.Random(seed).shuffle(folders)
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rfE", "--at", "end", *folders]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rfE", "--at", "end", *options, *folders]
     return subprocess.Popen(command, cwd=lessons.ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
 

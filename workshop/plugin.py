@@ -174,6 +174,21 @@ def _checks(lesson: Lesson) -> Iterator[Callable]:
         yield from (check for name, check in vars(module).items() if name.startswith("test_") and callable(check))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under pytest-xdist the checks of a lesson stay in one process, which sees whether all of them are green."""
+    if hasattr(config, "workerinput"):
+        for item in items:
+            if not isinstance(item, WrongTurn) and (lesson := lesson_of(item.path)):
+                item.add_marker(pytest.mark.xdist_group(lesson.name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    """A process of pytest-xdist has ended: what it found is a problem of the whole run."""
+    node.config.stash[KEY].problems += getattr(node, "workeroutput", {}).get("problems", [])
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     collected = session.config.stash[KEY].collected
     for item in session.items:
@@ -234,6 +249,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             Workspace().mark_done(lesson)
         elif state.at == END:
             state.problems += state.unused(lesson)
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["problems"] = state.problems
     if state.problems:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -1,0 +1,132 @@
+"""The pytest side: what counts as proved, in a repository in miniature where each lesson but the first has one defect."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from workshop.lessons import ROOT
+
+PAGE = """# Count
+
+Write `src/count{n}.sh`:
+
+```sh title="src/count{n}.sh"
+echo three
+```
+
+```shell
+sh count{n}.sh
+```
+
+```text title="output"
+three
+```
+"""
+
+TEST = """import pytest
+
+
+@pytest.mark.before("not-three")
+def test_it_says_three(checkpoint):
+    said = checkpoint.run("sh count{n}.sh").output
+    checkpoint.must("three" in said, "not-three", seen=said, expected="three", why="there are three")
+"""
+
+TURN = """## not-three: another number
+
+```diff title="src/count{n}.sh"
+-echo three
++echo four
+```
+"""
+RUN = 'checkpoint.run("sh count{n}.sh").output'
+DEFECTS = {
+    "nothing": [],
+    "a command that no test uses": [("test_it.py", RUN, '"three" if (checkpoint.folder / "count{n}.sh").exists() else ""')],
+    "an output that the run does not print": [("README.md", 'output"\nthree', 'output"\nthirty')],
+    "a check that is green before": [("test_it.py", '"three" in said', "said")],
+    "red before with something else": [("test_it.py", 'before("not-three")', 'before("no-spans")')],
+    "a wrong turn that stays green": [("wrong-turns.md", "+echo four", "+echo thirty-three")],
+    "a wrong turn with another diagnosis": [("wrong-turns.md", "## not-three", "## no-spans")],
+}
+NAMES = {what: f"100/{number}00" for number, what in enumerate(DEFECTS, 1)}
+
+
+@pytest.fixture
+def run(bare):
+    """`run(*options)` runs pytest on the miniature's lessons as its user would; gives its exit code and its words."""
+    shutil.copytree(ROOT / "workshop", bare.root / "workshop", ignore=shutil.ignore_patterns("tests", "site", "__pycache__"))
+    shutil.copy2(ROOT / "pyproject.toml", bare.root)
+    shutil.copy2(ROOT / "requirements.txt", bare.root)
+    for number, (what, changes) in enumerate(DEFECTS.items()):
+        texts = {"README.md": PAGE, "test_it.py": TEST, "wrong-turns.md": TURN}
+        for name, old, new in changes:
+            assert old in texts[name]
+            texts[name] = texts[name].replace(old, new)
+        for name, text in texts.items():
+            bare.write(f"{NAMES[what]}/{name}", text.replace("{n}", str(number)))
+
+    def run_pytest(*options: str) -> tuple[int, str]:
+        line = [sys.executable, "-m", "pytest", "-q", "-rN", *options, *([] if options[-1][0].isdigit() else ["100"])]
+        env = {**os.environ, "PYTHONPATH": str(bare.root)}
+        done = subprocess.run(line, cwd=bare.root, env=env, capture_output=True, text=True, timeout=120)
+        return done.returncode, done.stdout + done.stderr
+
+    return run_pytest
+
+
+@pytest.mark.parametrize("processes", [[], ["-n", "2", "--dist", "loadgroup"]])
+def test_at_the_end_all_is_green_used_and_as_shown_and_every_wrong_turn_red(run, processes):
+    code, said = run("--at", "end", *processes)
+    assert code == 1
+    assert "5 failed, 9 passed" in said
+    unused = NAMES["a command that no test uses"]
+    assert re.findall(r"^(\S+): no test uses this (\w+) block", said, re.M) == [
+        (f"{unused}/README.md:9", "command"),
+        (f"{unused}/README.md:13", "output"),
+    ]
+    shown = NAMES["an output that the run does not print"]
+    assert f"{shown}/README.md:13: the run printed something else than this block shows; `workshop output {shown}`" in said
+    for proves_nothing in ("a command that no test uses", "a check that is green before", "a wrong turn that stays green"):
+        assert f"every check of {NAMES[proves_nothing]} is green on this wrong turn" in said
+    assert "must be red with no-spans; is red with not-three" in said
+    assert "Traceback" not in said
+
+
+def test_at_the_start_every_check_is_red_with_the_diagnosis_it_names(run):
+    code, said = run("--at", "start")
+    assert code == 1
+    assert "2 failed, 5 passed" in said
+    assert "This check is green before its lesson; it must be red with not-three." in said
+    assert "Before its lesson this check must be red with no-spans; it is red with not-three" in said
+
+
+def test_on_the_learners_own_work_a_red_check_is_a_diagnosis_without_a_traceback(run, bare):
+    bare.write("src/count0.sh", "echo four\n")
+    code, said = run(NAMES["nothing"])
+    assert code == 1
+    assert re.search(r"^not-three\n +seen +four\n +expected +three\n", said, re.M)
+    assert "Traceback" not in said and "test_it.py:" not in said
+    bare.write("src/count0.sh", "echo three\n")
+    assert run(NAMES["nothing"])[0] == 0
+
+
+def test_a_check_that_names_no_state_before_its_lesson_is_an_error(run, bare):
+    path = f"{NAMES['nothing']}/test_it.py"
+    bare.write(path, TEST.replace("{n}", "0").replace('@pytest.mark.before("not-three")\n', ""))
+    code, said = run("--at", "end", NAMES["nothing"])
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "mark it with @pytest.mark.before('...')" in said
+
+
+def test_an_output_is_written_anew_from_the_run(run, bare):
+    name = NAMES["an output that the run does not print"]
+    assert run("--at", "end", "--write-output", name)[0] == 0
+    assert 'title="output"\nthree\n' in (bare.root / name / "README.md").read_text()
+    assert run("--at", "end", name)[0] == 0
