@@ -18,7 +18,7 @@ ROW = re.compile(r"^\| (?P<slot>\d+) \| .* \| (?P<names>\d[\d/, ]*) \| (?P<alone
 
 
 def table(chapter: Path, root: Path = ROOT) -> list[str]:
-    """A chapter's lessons and chapters, one row each, with the minutes of all that is in it."""
+    """A chapter's lessons and chapters, one row each, with the minutes of all that is in it; a sentence where there are none."""
     minutes: dict[str, int] = {}
     for lesson in lessons.lessons(root):
         if chapter in lesson.folder.parents:
@@ -28,7 +28,7 @@ def table(chapter: Path, root: Path = ROOT) -> list[str]:
         f"| [{(chapter / part).relative_to(root).as_posix()} {lessons.title(chapter / part / 'README.md')}]({part}/README.md) | {total} min |"
         for part, total in sorted(minutes.items())
     ]
-    return ["| lesson | time |", "| --- | ---: |", *rows] if rows else []
+    return ["| lesson | time |", "| --- | ---: |", *rows] if rows else ["They are being written."]
 
 
 def page(chapter: Path, root: Path = ROOT) -> str:
