@@ -33,6 +33,7 @@ class LessonName(click.ParamType):
 
 
 LESSON = LessonName()
+OF_A_DIFF = {"-": "red", "+": "green", "@": "cyan"}
 
 
 class Commands(click.Group):
@@ -85,7 +86,8 @@ def _next_step(everything: list[Lesson], progress: dict) -> str:
     current = next((lesson for lesson in left if lesson.name == progress["current"]), None)
     if current:
         return f"You are in {current.name} {current.title}: read {current.name}/README.md, then `workshop check`."
-    return f"Next: `workshop start {left[0].name}`, then read {left[0].name}/README.md."
+    after = next((lesson for lesson in left if lesson.name > (progress["current"] or "")), left[0])
+    return f"Next: `workshop start {after.name}`, then read {after.name}/README.md."
 
 
 @main.command()
@@ -158,7 +160,10 @@ def diff(lesson: Lesson | None) -> None:
 
     lesson = lesson or _current()
     text = between(Workspace().differences(lessons.replay(lesson)))
-    click.echo(text or f"Nothing: your src/ is what it is when {lesson.name} ends.")
+    for line in text.splitlines():
+        click.secho(line, fg=OF_A_DIFF.get(line[:1]), bold=line.startswith("src/"))
+    if not text:
+        click.echo(f"Nothing: your src/ is what it is when {lesson.name} ends.")
 
 
 @main.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "before(rung): the diagnosis that this test gives before its lesson (--at start)")
     config.stash[KEY] = Session(config.getoption("--at"), config.getoption("--write-output"))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends a check as Ctrl-C does: what it started is stopped
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 class Session:

@@ -12,7 +12,7 @@ class Reporter:
     """Prints each proof as it is made, in place of pytest's own terminal output."""
 
     def __init__(self) -> None:
-        self.failed = 0
+        self._said = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and not report.failed:
@@ -21,13 +21,12 @@ class Reporter:
         if report.passed:
             click.echo(f"{click.style('✓', fg='green')} {claim}")
             return
-        self.failed += 1
-        click.echo(f"{click.style('✗', fg='red')} {claim}")
-        click.echo(f"\n{report.longreprtext if isinstance(report.longrepr, str) else report.longrepr}\n")
+        why = str(report.longrepr)
+        click.echo(f"{click.style('✗', fg='red')} {claim}" + (": for the same reason" if why == self._said else f"\n\n{why}\n"))
+        self._said = why
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.failed += 1
             click.echo(f"{click.style('✗', fg='red')} {report.nodeid}\n{report.longrepr}")
 
 
