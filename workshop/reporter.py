@@ -19,15 +19,22 @@ class Reporter:
             return
         claim = report.nodeid.split("::")[-1].removeprefix("test_").replace("_", " ")
         if report.passed:
-            click.echo(f"{click.style('✓', fg='green')} {claim}")
+            _say(f"{click.style('✓', fg='green')} {claim}")
             return
         why = str(report.longrepr)
-        click.echo(f"{click.style('✗', fg='red')} {claim}" + (": for the same reason" if why == self._said else f"\n\n{why}\n"))
+        _say(f"{click.style('✗', fg='red')} {claim}" + (": for the same reason" if why == self._said else f"\n\n{why}\n"))
         self._said = why
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            click.echo(f"{click.style('✗', fg='red')} {report.nodeid}\n{report.longrepr}")
+            _say(f"{click.style('✗', fg='red')} {report.nodeid}\n{report.longrepr}")
+
+
+def _say(line: str) -> None:
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        raise KeyboardInterrupt from None  # as in `workshop check | head`: nobody reads on, so what runs is stopped
 
 
 def run(lesson: Lesson, at: str, *more: str) -> int:

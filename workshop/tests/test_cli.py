@@ -84,6 +84,12 @@ def test_a_green_check_is_recorded_once_a_lesson_was_started_and_a_red_one_is_no
     assert "Next: `workshop start 300/300/200`" in green
 
 
+def test_who_reads_only_the_first_line_of_a_check_gets_no_word_of_python(learner):
+    learner.runs(f"workshop start {SPANS}")
+    done = asked(learner, "workshop check | head -n 1")
+    assert (done.stdout, done.stderr) == (f"{SPANS} Your first span\n", "")
+
+
 def test_pytest_says_the_same_as_the_check(learner):
     learner.runs(f"workshop start {SPANS}")
     red = asked(learner, f"python -m pytest {SPANS}")
