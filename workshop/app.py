@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
+from workshop.environments import undisturbed
 from workshop.spans import COLOR
 
 LISTENS = re.compile(r"(?:Running on|Listening at:) (https?://[^\s(]+:(\d+))")
@@ -68,6 +69,17 @@ class Process:
     """A command line in its own process group. `output` is what stdout and stderr have shown so far."""
 
     def __init__(self, line: str, folder: Path, env: dict[str, str]):
+        self._bytes = bytearray()
+        self._gone = threading.Event()
+        self._news = threading.Condition()
+        try:
+            with undisturbed():
+                self._begin(line, folder, env)
+        except (KeyboardInterrupt, SystemExit):
+            self.kill()  # nobody will ever hold this object and could do it
+            raise
+
+    def _begin(self, line: str, folder: Path, env: dict[str, str]) -> None:
         self._popen = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", line],
             cwd=folder,
@@ -79,9 +91,6 @@ class Process:
             # A shell starts background jobs with SIGINT ignored, and children inherit that: `pytest &` could not stop an app.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        self._bytes = bytearray()
-        self._gone = threading.Event()
-        self._news = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
 
     @property

@@ -22,7 +22,7 @@ class Reporter:
             _say(f"{click.style('✓', fg='green')} {claim}")
             return
         why = str(report.longrepr)
-        _say(f"{click.style('✗', fg='red')} {claim}" + (": for the same reason" if why == self._said else f"\n\n{why}\n"))
+        _say(f"{click.style('✗', fg='red')} {claim}" + (" (same)" if why == self._said else f"\n\n{why}\n"))
         self._said = why
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

@@ -75,7 +75,7 @@ def test_a_green_check_is_recorded_once_a_lesson_was_started_and_a_red_one_is_no
     learner.runs(f"workshop start {SPANS}")
     red = asked(learner, "workshop check")
     assert red.returncode == 1 and "Traceback" not in red.stdout
-    assert red.stdout.count("not-under-agent") == 1 and red.stdout.count(": for the same reason") == 3
+    assert red.stdout.count("not-under-agent") == 1 and red.stdout.count(" (same)") == 3
     learner.runs("workshop solve")
     learner.runs(f"python -m pytest -q {SPANS}/test_first_span.py::test_a_request_that_carries_a_trace_continues_it")
     assert "0 of" in learner.runs("workshop"), "one test of several is not the lesson"
