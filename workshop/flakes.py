@@ -24,11 +24,11 @@ def main() -> int:
     for number in range(REPEATS):
         failed.update(finish(begin(number, "--numprocesses", "logical", "--dist", "loadgroup")))
         rounds += 1
-        print(f"round {rounds}: {sum(failed.values())} failures so far", flush=True)
+        print(f"round {rounds} of {REPEATS}: {failed.total()} failures so far", flush=True)
     for run in [begin(REPEATS + number) for number in range(AT_ONCE)]:
         failed.update(finish(run))
         rounds += 1
-    print(f"{rounds} rounds, {AT_ONCE} of them at once: {sum(failed.values())} failures")
+    print(f"{rounds} rounds, {AT_ONCE} of them at once: {failed.total()} failures")
     for name, count in failed.most_common():
         print(f"{count:>3} × {name}")
     return 1 if failed else 0
@@ -38,13 +38,15 @@ def begin(seed: int, *options: str) -> subprocess.Popen:
     """Start one round, the lessons in an order of its own."""
     folders = [str(lesson.folder) for lesson in lessons.lessons()]
     random.Random(seed).shuffle(folders)
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rfE", "--at", "end", *options, *folders]
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--at", "end", *options, *folders]
     return subprocess.Popen(command, cwd=lessons.ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
 
 def finish(run: subprocess.Popen) -> list[str]:
-    """The names of the tests that failed in a round."""
+    """The names of the tests that failed in a round, whose whole output is then shown."""
     output, _ = run.communicate()
+    if run.returncode:
+        print(output)
     names = re.findall(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", output, re.MULTILINE)
     return names or ([] if run.returncode == 0 else [f"a round that ended with {run.returncode}"])
 
