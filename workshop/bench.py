@@ -48,7 +48,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(prefix="workshop-bench-") as folder:
         place = Path(folder)
-        for tool in (["uv", "pip"] if shutil.which("uv") else ["pip"]):
+        for tool in ["uv", "pip"] if shutil.which("uv") else ["pip"]:
             rows += from_clone(place / tool, tool)
         rows += checks(place)
         rows += the_map(place)
@@ -97,7 +97,11 @@ def checks(place: Path) -> list[tuple[str, str, str]]:
     return [
         ("an empty pytest around the floor of a console check", f"{floor:.2f} s", ""),
         ("one console check", f"{console:.2f} s, {console / floor:.2f} × the floor", "1.15 ×"),
-        ("one Jaeger check, its Jaeger started with it", f"{jaeger:.2f} s, {jaeger / console:.2f} × the console check", "1.2 ×"),
+        (
+            "one Jaeger check, its Jaeger started with it",
+            f"{jaeger:.2f} s, {jaeger / console:.2f} × the console check",
+            "1.2 ×",
+        ),
         ("a red check", f"{red:.2f} s", "3 s"),
     ]
 
@@ -123,10 +127,18 @@ def memory() -> list[tuple[str, str, str]]:
     from workshop.demo import finished_app
     from workshop.jaeger import for_checks
 
-    with tempfile.TemporaryDirectory() as folder, for_checks() as jaeger, finished_app(jaeger, Path(folder), beside=True) as app:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        for_checks() as jaeger,
+        finished_app(jaeger, Path(folder), beside=True) as app,
+    ):
         for _ in range(50):
             app.get("/")
-        group = [p for p in psutil.process_iter(["name", "cmdline"]) if any("jaeger.yaml" in part for part in p.info["cmdline"] or ())]
+        group = [
+            p
+            for p in psutil.process_iter(["name", "cmdline"])
+            if any("jaeger.yaml" in part for part in p.info["cmdline"] or ())
+        ]
         used = sum(p.memory_info().rss for p in [*group, *app.processes()])
     return [("app and Jaeger together, resident", f"{used / 1e6:.0f} MB", "300 MB")]
 

@@ -22,10 +22,9 @@ from workshop import diagnosis, lessons, outputs
 from workshop.app import LISTEN_SECONDS, LISTENS, STOP_SECONDS, Answer, Browser, Process, answers, environment, free_port
 from workshop.diagnosis import ANSWERS, ARRIVAL, CALLS, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, Rung
 from workshop.lessons import Block, Lesson, LessonError
-from workshop.wrong_turns import Turn
 from workshop.spans import Console, Span, read_console
 from workshop.subject import APP, END, START, Subject
-
+from workshop.wrong_turns import Turn
 
 OTLP_GRPC, OTLP_HTTP, QUERY = 4317, 4318, 16686
 SERVES = re.compile(r"\bsh (run|advisor|old)\.sh\b")
@@ -193,7 +192,9 @@ class Checkpoint:
         if path.exists() and outputs.shape(path.read_text(encoding="utf-8")) == outputs.shape(drawn):
             return
         if not self._record.rewriting:
-            raise LessonError(f"{self.lesson.name}/{name}: shows another trace than the run made; `workshop output {self.lesson.name}`")
+            raise LessonError(
+                f"{self.lesson.name}/{name}: shows another trace than the run made; `workshop output {self.lesson.name}`"
+            )
         path.write_text(drawn, encoding="utf-8")
 
     def _compare_output(self, command: Block, printed: str) -> None:
@@ -352,7 +353,9 @@ class App(Browser):
         own = [s for s in spans if s.kind == "server" and diagnosis.user_agent(s) == answer.agent]
         if len(own) != 1:
             raise self._broken(
-                "server-spans", f"{answer}: {len(own)} SERVER spans in {where}", "exactly one",
+                "server-spans",
+                f"{answer}: {len(own)} SERVER spans in {where}",
+                "exactly one",
                 "each request is one piece of work" + ("; two instrumentations watch it" if own else ""),
             )
         span = own[0]
@@ -361,15 +364,19 @@ class App(Browser):
                 "wrong-parent",
                 f"{answer}: trace {span.trace_id}, parent {span.parent_id or 'none'}",
                 f"trace {answer.trace_id}, parent {answer.parent_id}" if answer.trace_id else "no parent: a trace of its own",
-                "the request's `traceparent` header says which trace it belongs to" if answer.trace_id
+                "the request's `traceparent` header says which trace it belongs to"
+                if answer.trace_id
                 else "something in the app was still open when the request came",
             )
         others = [s for s in spans if s.kind == "server" and s.trace_id == span.trace_id and s.span_id != span.span_id]
         shared = [s for s in others if s not in self.below(span, where)]
         if shared:
             raise self._broken(
-                "shared-trace", f"{answer} and {shared[0].name} are one trace", "a trace for each request",
-                "one story per request is what makes a trace readable", "300/400/600",
+                "shared-trace",
+                f"{answer} and {shared[0].name} are one trace",
+                "a trace for each request",
+                "one story per request is what makes a trace readable",
+                "300/400/600",
             )
         self._named(answer, span, name, route)
         return span
@@ -384,8 +391,11 @@ class App(Browser):
         self.require(
             *STATEMENTS,
             otherwise=self._diagnosis(
-                "statements", f"{span.name}: {len(found)} SQL statements\n{shown}".rstrip(), wanted,
-                "each statement that SQLAlchemy sends is a CLIENT span below the request", "300/300/400",
+                "statements",
+                f"{span.name}: {len(found)} SQL statements\n{shown}".rstrip(),
+                wanted,
+                "each statement that SQLAlchemy sends is a CLIENT span below the request",
+                "300/300/400",
             ),
         )
         return found
@@ -404,7 +414,9 @@ class App(Browser):
 
         Raises Broken when a call was not watched, or when its trace ended on the way."""
         calls = [s for s in self.below(span) if s.kind == "client" and diagnosis.is_http(s)]
-        asked = [s for s in other.spans if s.kind == "server" and diagnosis.user_agent(s) not in {a.agent for a in other.answers}]
+        asked = [
+            s for s in other.spans if s.kind == "server" and diagnosis.user_agent(s) not in {a.agent for a in other.answers}
+        ]
         found = [s for s in asked if s.trace_id == span.trace_id and s.parent_id in {call.span_id for call in calls}]
         if len(found) == exactly:
             return found
@@ -415,7 +427,8 @@ class App(Browser):
         if len(calls) < exactly and roots:
             raise self._broken(
                 "no-client-span",
-                f"{span.name}: {len(calls)} CLIENT spans of calls below it; {other.service} was called all the same", f"{exactly}",
+                f"{span.name}: {len(calls)} CLIENT spans of calls below it; {other.service} was called all the same",
+                f"{exactly}",
                 "a call is watched, and takes the trace along, only where its library is instrumented: `requests` is",
                 "300/400/300",
             )
@@ -430,8 +443,11 @@ class App(Browser):
             )
         said = "".join(f"\n{call.name}: {call.status} {call.status_text}" for call in calls[:3])
         raise self._broken(
-            "not-called", f"{span.name}: {len(found)} calls came to {other.service}{said}", f"{exactly}",
-            "a call that is not made, or does not arrive, makes no span on the other side", "300/400/300",
+            "not-called",
+            f"{span.name}: {len(found)} calls came to {other.service}{said}",
+            f"{exactly}",
+            "a call that is not made, or does not arrive, makes no span on the other side",
+            "300/400/300",
         )
 
     def attribute(self, span: Span, name: str, value: object) -> None:
@@ -439,8 +455,11 @@ class App(Browser):
         found = span.attributes.get(name, span.resource.get(name))
         if found != value:
             raise self._broken(
-                "attribute", f"{span.name}: {name} is {found!r}" if found is not None else f"{span.name}: has no {name}",
-                repr(value), "the lesson's setting or code gives it this value", self.checkpoint.lesson.name,
+                "attribute",
+                f"{span.name}: {name} is {found!r}" if found is not None else f"{span.name}: has no {name}",
+                repr(value),
+                "the lesson's setting or code gives it this value",
+                self.checkpoint.lesson.name,
             )
 
     def keeps_secrets(self) -> None:
@@ -463,8 +482,11 @@ class App(Browser):
             lines = (f"the terminal: {line.strip()}" for line in self.output.splitlines() if any(s in line for s in shapes))
             if place := next(told, next(lines, "")):
                 raise self._broken(
-                    "private", f"{secret.what} in {place}", "it nowhere but in the app's own database and pages",
-                    f"telemetry is copied, kept for months and read by many; this slips in by {secret.where}", "200/300",
+                    "private",
+                    f"{secret.what} in {place}",
+                    "it nowhere but in the app's own database and pages",
+                    f"telemetry is copied, kept for months and read by many; this slips in by {secret.where}",
+                    "200/300",
                 )
 
     def metric(self, name: str) -> dict:
@@ -473,10 +495,15 @@ class App(Browser):
         if not found:
             others = ", ".join(sorted({metric["name"] for metric in self.console.metrics})) or "none at all"
             self.require(
-                diagnosis.misspelt_setting, diagnosis.wrong_exporter, diagnosis.not_under_agent,
+                diagnosis.misspelt_setting,
+                diagnosis.wrong_exporter,
+                diagnosis.not_under_agent,
                 otherwise=self._diagnosis(
-                    "no-metric", f"the metrics on the console: {others}", name,
-                    "metrics go where OTEL_METRICS_EXPORTER says; they leave every minute, and when the app stops", "300/300/100",
+                    "no-metric",
+                    f"the metrics on the console: {others}",
+                    name,
+                    "metrics go where OTEL_METRICS_EXPORTER says; they leave every minute, and when the app stops",
+                    "300/300/100",
                 ),
             )
         return found[-1]
@@ -511,12 +538,16 @@ class App(Browser):
     def _named(self, answer: Answer, span: Span, name: str, route: str) -> None:
         if name and span.name != name:
             raise self._broken(
-                "span-name", f"{answer}: its span is named {span.name!r}", repr(name),
+                "span-name",
+                f"{answer}: its span is named {span.name!r}",
+                repr(name),
                 "the name is the method and the route, so that many requests make one name",
             )
         if route and span.attributes.get("http.route") != route:
             raise self._broken(
-                "span-route", f"{answer}: http.route is {span.attributes.get('http.route')!r}", repr(route),
+                "span-route",
+                f"{answer}: http.route is {span.attributes.get('http.route')!r}",
+                repr(route),
                 "the route is the pattern in @route(...), not the address that was asked for",
             )
 
@@ -548,8 +579,12 @@ def packages(lesson: Lesson) -> Path:
     except EnvironmentFailed as error:
         raise Broken(
             Diagnosis(
-                "environment", str(error), "an environment with the packages of the lessons so far",
-                "this lesson needs more packages than the base", f"workshop check {lesson.name}, once the cause is mended", lesson.name,
+                "environment",
+                str(error),
+                "an environment with the packages of the lessons so far",
+                "this lesson needs more packages than the base",
+                f"workshop check {lesson.name}, once the cause is mended",
+                lesson.name,
             )
         ) from None
 

@@ -73,7 +73,13 @@ def show_map() -> None:
         if isinstance(item, str):
             click.echo(("\n" if "/" not in name else "") + click.style(f"  {name:<12}{item}", bold=True))
         else:
-            mark = click.style("✓", fg="green") if item in done else click.style("→", fg="yellow") if item.name == progress["current"] else " "
+            mark = (
+                click.style("✓", fg="green")
+                if item in done
+                else click.style("→", fg="yellow")
+                if item.name == progress["current"]
+                else " "
+            )
             click.echo(f"{mark} {item.name:<12}{item.title:<50.50}{item.minutes:>4} min")
     click.echo(f"\n{len(done)} of {len(everything)} lessons done, about {minutes / 60:.1f} hours to go.")
     click.echo(_next_step(everything, progress))
@@ -130,7 +136,9 @@ def undo() -> None:
     """
     back, kept = Workspace().undo()
     root = lessons.ROOT
-    click.echo(f"src/ is again what {back.relative_to(root)}/ kept. What was there is in {kept.relative_to(root)}/; undo again to swap.")
+    click.echo(
+        f"src/ is again what {back.relative_to(root)}/ kept. What was there is in {kept.relative_to(root)}/; undo again to swap."
+    )
 
 
 def _say_kept(kept: Path | None) -> None:

@@ -25,9 +25,7 @@ AUDIT_ROWS = 200  # read three times over: some tenths of a second
 
 
 @contextmanager
-def finished_app(
-    behind: Jaeger, folder: Path, beside: bool = False, closed: int = 0, trace_page: str = ""
-) -> Iterator[App]:
+def finished_app(behind: Jaeger, folder: Path, beside: bool = False, closed: int = 0, trace_page: str = "") -> Iterator[App]:
     """Serve the finished app in `folder`, with a Jaeger behind it, until the block ends.
 
     It takes port 5001 where that is free and the app is not to run `beside` another. The port `closed` leads to nothing.

@@ -40,7 +40,9 @@ class Diagnosis:
 
 def _row(name: str, text: str) -> str:
     first, *more = text.splitlines() or [""]
-    head = fill(first, 79, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
+    head = fill(
+        first, 79, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False
+    )
     return "\n".join([head, *(" " * 12 + line[:66] for line in more)])
 
 
@@ -159,7 +161,9 @@ def no_such_command(f: Facts) -> Diagnosis | None:
             f"src/{f.script}:{line}: {name}: command not found",
             f"the command `{known}`" if known else f"a command of the name {name}",
             "it is misspelt" if known else "it is not installed in the environment in which the app runs",
-            f"write `{known}` in src/{f.script}:{line}" if known else "run `make install`, or `workshop doctor` to see what is missing",
+            f"write `{known}` in src/{f.script}:{line}"
+            if known
+            else "run `make install`, or `workshop doctor` to see what is missing",
             "300/100",
         )
     script = re.escape(f.script)
@@ -377,7 +381,7 @@ def misspelt_setting(f: Facts) -> Diagnosis | None:
 def wrong_exporter(f: Facts) -> Diagnosis | None:
     for signal in ("traces", "metrics", "logs"):
         setting = f.settings.get(f"OTEL_{signal.upper()}_EXPORTER")
-        for value in (setting.value.split(",") if setting else ()):
+        for value in setting.value.split(",") if setting else ():
             if value.strip() not in settings.exporters(signal):
                 right = settings.nearest(value, settings.exporters(signal)) or "console"
                 return Diagnosis(
@@ -485,7 +489,9 @@ def no_span(f: Facts) -> Diagnosis | None:
         f"{bare}: answered with {bare.status}, and no span was made for it"
         + (f" ({len(f.spans)} other spans)" if f.spans else ""),
         "one span of kind SERVER for it",
-        f"{excluded.where} excludes addresses: {excluded.value}" if excluded else "nothing instruments Flask when the app is made",
+        f"{excluded.where} excludes addresses: {excluded.value}"
+        if excluded
+        else "nothing instruments Flask when the app is made",
         f"compare: `workshop diff {f.lesson}`; read what the app said: `{f.command}`",
         "300/300/100",
     )
@@ -516,9 +522,8 @@ def wrong_service(f: Facts) -> Diagnosis | None:
         "wrong-service",
         f"service.name is {strange.service!r}",
         f"{f.service!r}",
-        "a backend groups everything by this name" + (
-            "; without one the SDK says unknown_service" if strange.service.startswith("unknown_service") else ""
-        ),
+        "a backend groups everything by this name"
+        + ("; without one the SDK says unknown_service" if strange.service.startswith("unknown_service") else ""),
         f"set it in src/{f.script}: OTEL_SERVICE_NAME={f.service}, or `--service_name {f.service}`",
         "300/300/100",
     )
@@ -612,7 +617,7 @@ def jaeger_not_up(f: Facts) -> Diagnosis | None:
 
 def endpoint_without_scheme(f: Facts) -> Diagnosis | None:
     setting = endpoint(f)
-    if not f.stored == [] or not setting or re.match(r"https?://", setting.value):
+    if f.stored != [] or not setting or re.match(r"https?://", setting.value):
         return None
     insecure = f.settings.get("OTEL_EXPORTER_OTLP_INSECURE")
     if insecure and insecure.value.lower() == "true" and protocol(f) == "grpc":
@@ -629,7 +634,7 @@ def endpoint_without_scheme(f: Facts) -> Diagnosis | None:
 
 def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
     setting = endpoint(f)
-    if not f.stored == [] or not setting:
+    if f.stored != [] or not setting:
         return None
     match = re.match(r"(https?)://([^:/]+)(?::(\d+))?(/\S*)?", setting.value)
     if not match:
@@ -690,7 +695,8 @@ def not_arrived(f: Facts) -> Diagnosis | None:
         return None
     return Diagnosis(
         "not-arrived",
-        f"{len(f.spans)} spans were made, and Jaeger has none of this trace" + (f"; the app said last\n{tail(f.output, 3)}" if f.output else ""),
+        f"{len(f.spans)} spans were made, and Jaeger has none of this trace"
+        + (f"; the app said last\n{tail(f.output, 3)}" if f.output else ""),
         "the trace in Jaeger",
         "the exporter reported no error that is known here",
         f"run `workshop status`, then `{f.command}` in src/ and read what it says when it stops",
@@ -699,17 +705,37 @@ def not_arrived(f: Facts) -> Diagnosis | None:
 
 
 STARTS = (
-    shadowed, no_such_command, not_installed, does_not_import, port_taken, listens_elsewhere, ends_at_once, never_listens,
+    shadowed,
+    no_such_command,
+    not_installed,
+    does_not_import,
+    port_taken,
+    listens_elsewhere,
+    ends_at_once,
+    never_listens,
 )
 ANSWERS = (does_not_answer, missing_column, wrong_status, does_not_stop)
 SPANS = (
-    misspelt_setting, wrong_exporter, not_under_agent, switched_off, not_on_console, cut_off_by_tee, second_provider, no_span,
-    internal_instead_of_server, wrong_service,
+    misspelt_setting,
+    wrong_exporter,
+    not_under_agent,
+    switched_off,
+    not_on_console,
+    cut_off_by_tee,
+    second_provider,
+    no_span,
+    internal_instead_of_server,
+    wrong_service,
 )
 STATEMENTS = (sqlalchemy_out_of_range, engine_unwatched)
 CALLS = (wrong_propagator,)
 ARRIVAL = (
-    jaeger_not_up, not_exported, endpoint_without_scheme, endpoint_of_wrong_kind, unreachable, not_arrived,
+    jaeger_not_up,
+    not_exported,
+    endpoint_without_scheme,
+    endpoint_of_wrong_kind,
+    unreachable,
+    not_arrived,
 )
 
 

@@ -128,7 +128,10 @@ def examine(m: Machine) -> list[Finding]:
 def machine(m: Machine) -> Finding:
     if m.system == "Windows":
         return Finding(
-            FIX, "machine", "Windows itself", "Linux inside Windows (WSL), a dev container, or a cloud workspace",
+            FIX,
+            "machine",
+            "Windows itself",
+            "Linux inside Windows (WSL), a dev container, or a cloud workspace",
             "`wsl --install` in PowerShell, restart, then clone the repository inside of it; see 200/100/README.md",
         )
     seen = f"{m.system} on {m.processor}" + (f", in {m.place}" if m.place else "")
@@ -137,8 +140,11 @@ def machine(m: Machine) -> Finding:
         return Finding(NOTE, "machine", seen, "Linux or macOS, as in the proofs", "go on, or take a cloud workspace")
     if "WSL" in m.place and re.match(r"/mnt/[a-z]/", f"{m.root}/"):
         return Finding(
-            NOTE, "machine", f"{seen}, and the repository on a drive of Windows",
-            "a folder of Linux's own: it is many times faster", "`git clone` it again, below your home folder (`cd ~`)",
+            NOTE,
+            "machine",
+            f"{seen}, and the repository on a drive of Windows",
+            "a folder of Linux's own: it is many times faster",
+            "`git clone` it again, below your home folder (`cd ~`)",
         )
     return Finding(OK, "machine", seen)
 
@@ -166,8 +172,11 @@ def environment(m: Machine) -> Finding:
         activate = f"`make install`, then {activate}"
     if m.folder != m.root and (m.folder / "workshop" / "doctor.py").exists():
         return Finding(
-            FIX, "environment", f"you stand in {_short(m.folder)}, and this `workshop` belongs to {_short(m.root)}",
-            "one clone: the lessons would change src/ of the other", "`make install`, then `source .venv/bin/activate`",
+            FIX,
+            "environment",
+            f"you stand in {_short(m.folder)}, and this `workshop` belongs to {_short(m.root)}",
+            "one clone: the lessons would change src/ of the other",
+            "`make install`, then `source .venv/bin/activate`",
         )
     strange = next((command for command in TYPED if m.typed.get(command) != str(m.prefix / "bin")), None)
     if strange:
@@ -296,7 +305,10 @@ def jaeger(m: Machine) -> Finding:
         seen = f"not here yet; {' and '.join(far)}"
         return Finding(NOTE, "jaeger", seen, "Jaeger on this machine, from lesson 300/300/300 on", "`workshop up`")
     return Finding(
-        FIX, "jaeger", "not here, no Docker, no Go, and its archive cannot be reached", "one of these roads",
+        FIX,
+        "jaeger",
+        "not here, no Docker, no Go, and its archive cannot be reached",
+        "one of these roads",
         "`workshop up` tries them all and says why each one fails",
     )
 
@@ -329,7 +341,10 @@ def disk(m: Machine) -> Finding:
         return Finding(OK, "disk", seen)
     why = "" if need == PLENTY else ", of which Go's build of Jaeger takes 3.2, once"
     return Finding(
-        FIX if m.free < LEAST else NOTE, "disk", seen, f"{need / GB:.1f} GB{why}",
+        FIX if m.free < LEAST else NOTE,
+        "disk",
+        seen,
+        f"{need / GB:.1f} GB{why}",
         "free some space; in the end `go clean -cache -modcache` empties Go's caches" if m.go else "free some space",
     )
 
@@ -396,20 +411,29 @@ def proxies(m: Machine) -> list[Finding]:
         return [Finding(OK, "proxy", f"{http or grpc}, and 127.0.0.1 is spared")]
     kept = [entry.strip() for entry in (lower or upper).split(",") if entry.strip()]
     spared = ",".join(dict.fromkeys([*kept, "localhost", "127.0.0.1"]))
-    return [Finding(
-        FIX, "proxy", f"{http or grpc} would get your spans: OTLP over {' and over '.join(swallows)}",
-        "none for what is on this machine",
-        f"`export no_proxy={shlex.quote(spared)} NO_PROXY={shlex.quote(spared)}`",
-    )]
+    return [
+        Finding(
+            FIX,
+            "proxy",
+            f"{http or grpc} would get your spans: OTLP over {' and over '.join(swallows)}",
+            "none for what is on this machine",
+            f"`export no_proxy={shlex.quote(spared)} NO_PROXY={shlex.quote(spared)}`",
+        )
+    ]
 
 
 def interrupts(m: Machine) -> list[Finding]:
     if m.interrupts:
         return []
-    return [Finding(
-        NOTE, "interrupts", "Ctrl-C is ignored here, as in every background job (`... &`)",
-        "a terminal's foreground: what you start here could not be stopped by Ctrl-C", "run it without `&`",
-    )]
+    return [
+        Finding(
+            NOTE,
+            "interrupts",
+            "Ctrl-C is ignored here, as in every background job (`... &`)",
+            "a terminal's foreground: what you start here could not be stopped by Ctrl-C",
+            "run it without `&`",
+        )
+    ]
 
 
 def encoding(m: Machine) -> Finding:
@@ -419,8 +443,11 @@ def encoding(m: Machine) -> Finding:
     if str(m.root).isascii():
         return Finding(NOTE, "encoding", odd[0], "UTF-8: tasks may be in any language", "`export PYTHONUTF8=1`")
     return Finding(
-        FIX, "encoding", f"{odd[0]}, and the repository's path is not in it",
-        "UTF-8: else spans with this path cannot be sent", "`export PYTHONUTF8=1`",
+        FIX,
+        "encoding",
+        f"{odd[0]}, and the repository's path is not in it",
+        "UTF-8: else spans with this path cannot be sent",
+        "`export PYTHONUTF8=1`",
     )
 
 
@@ -429,7 +456,7 @@ def repository(m: Machine) -> Finding:
         quoted = shlex.quote(path)
         do = {
             "NotADirectoryError": f"`mv {quoted} {quoted}.old`",
-            "PermissionError": f"`sudo chown -R \"$(id -un)\" {quoted} && chmod -R u+rwX {quoted}`",
+            "PermissionError": f'`sudo chown -R "$(id -un)" {quoted} && chmod -R u+rwX {quoted}`',
         }.get(type(error).__name__, "free some space, or clone the repository where you may write")
         return Finding(FIX, "repository", f"{_short(path)}: {error.strerror}", "a folder that you may write", do)
     return Finding(OK, "repository", f"{_short(m.root)}, which can be written")
@@ -439,7 +466,10 @@ def source(m: Machine) -> list[Finding]:
     """Files of the learner's that hide a package."""
     return [
         Finding(
-            FIX, "src", f"{path} hides the package of that name", "a name that no package has",
+            FIX,
+            "src",
+            f"{path} hides the package of that name",
+            "a name that no package has",
             f"`mv {shlex.quote(path)} {shlex.quote('src/my_' + path[4:])}`, and mend the imports of it",
         )
         for path in m.shadows

@@ -16,9 +16,7 @@ if sys.version_info < (3, 10):  # so this file alone keeps to syntax that an old
     known = ["python3." + str(minor) for minor in range(14, 9, -1)]
     newer = [name for name in known if which(name) and call([name, "-c", ""]) == 0]
     cure = "Run: make demo PYTHON=%s" % newer[0] if newer else "Install a newer one: python.org, your system, or uv."
-    sys.exit(
-        "The workshop needs Python 3.10 or newer; %s is %d.%d.\n%s" % (sys.executable, *sys.version_info[:2], cure)
-    )
+    sys.exit("The workshop needs Python 3.10 or newer; %s is %d.%d.\n%s" % (sys.executable, *sys.version_info[:2], cure))
 
 import argparse
 import signal
@@ -49,9 +47,7 @@ def install_python(root: Path = ROOT) -> bool:
 
     Raises EnvironmentFailed."""
     with locked(root / ".saved" / "install.lock", lambda: _say("packages", "another install is at work; waiting")):
-        return make_environment(
-            root / ".venv", root / "requirements.txt", lambda text: _say("packages", text), editable=root
-        )
+        return make_environment(root / ".venv", root / "requirements.txt", lambda text: _say("packages", text), editable=root)
 
 
 class Beside:

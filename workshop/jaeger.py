@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workshop import roads
-from workshop.errors import UserError
 from workshop.addresses import address
 from workshop.app import answers
 from workshop.environments import (
@@ -35,6 +34,7 @@ from workshop.environments import (
     run,
     undisturbed,
 )
+from workshop.errors import UserError
 from workshop.lessons import ROOT
 from workshop.programs import JAEGER
 from workshop.spans import Span, read_jaeger
@@ -110,9 +110,7 @@ class Jaeger:
         """The spans of one trace, none if Jaeger does not know it. Raises JaegerError when Jaeger does not answer."""
         return read_jaeger(self._ask(f"/api/traces/{trace_id}") or {})
 
-    def traces(
-        self, service: str, operation: str = "", tags: dict[str, str] | None = None, limit: int = 100
-    ) -> list[Span]:
+    def traces(self, service: str, operation: str = "", tags: dict[str, str] | None = None, limit: int = 100) -> list[Span]:
         """The spans of a service's newest traces. `tags` are compared as text; `span.kind` cannot be one of them."""
         query = {"service": service, "limit": limit}
         query |= {"operation": operation} if operation else {}
@@ -164,24 +162,18 @@ class Jaeger:
                 said = error.read(200).decode(errors="replace").strip()
             raise JaegerError(f"Jaeger answered {error.code} to {url}: {said}") from None
         except urllib.error.URLError as error:
-            raise JaegerError(
-                f"no Jaeger answers at {self.query_url} ({error.reason}); `workshop up` starts one"
-            ) from None
+            raise JaegerError(f"no Jaeger answers at {self.query_url} ({error.reason}); `workshop up` starts one") from None
         except (ValueError, http.client.HTTPException) as error:
             raise JaegerError(f"there is no Jaeger at {self.query_url}: {error}") from None
         except OSError as error:
-            raise JaegerError(
-                f"Jaeger at {self.query_url} stopped answering ({error}); see `workshop status`"
-            ) from None
+            raise JaegerError(f"Jaeger at {self.query_url} stopped answering ({error}); see `workshop status`") from None
 
     def _await_ready(self, health_port: int, log: Path) -> None:
         deadline, pause = time.monotonic() + READY_SECONDS, threading.Event()
         while not _healthy(health_port):
             ended = self.process is not None and self.process.poll() is not None
             if ended or time.monotonic() > deadline:
-                raise _not_ready(
-                    log.read_text(errors="replace"), "ended" if ended else f"was not ready in {READY_SECONDS} s"
-                )
+                raise _not_ready(log.read_text(errors="replace"), "ended" if ended else f"was not ready in {READY_SECONDS} s")
             pause.wait(0.02)
 
 
@@ -272,9 +264,7 @@ def _launch(binary: Path, ports: dict[str, int], log: Path) -> subprocess.Popen:
                 start_new_session=True,
             )
         except OSError as error:
-            raise JaegerError(
-                f"{binary} does not start: {error.strerror}. Remove it, then run `workshop up`."
-            ) from None
+            raise JaegerError(f"{binary} does not start: {error.strerror}. Remove it, then run `workshop up`.") from None
 
 
 def _port_settings(ports: dict[str, int]) -> dict[str, str]:
@@ -380,8 +370,7 @@ def _already(saved: Path, ports: dict[str, int]) -> Running | None:
             jaeger.services()
         except JaegerError as error:
             raise JaegerError(
-                f"JAEGER_URL is {url}, and that fails: {error}\n"
-                "Start that Jaeger, or `unset JAEGER_URL` to have one here."
+                f"JAEGER_URL is {url}, and that fails: {error}\nStart that Jaeger, or `unset JAEGER_URL` to have one here."
             ) from None
         return Running(jaeger, "JAEGER_URL names it", False)
     if not jaeger.ready():

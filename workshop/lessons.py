@@ -177,9 +177,7 @@ def parse(text: str, where: str, root: Path = ROOT) -> tuple[tuple[Block, ...], 
                 inside.append(line)
         elif match:
             if match["before"]:
-                raise LessonError(
-                    f"{where}:{number}: the fence is indented, quoted or in a list; begin it in the first column"
-                )
+                raise LessonError(f"{where}:{number}: the fence is indented, quoted or in a list; begin it in the first column")
             opened, inside = (number, match["fence"], match["info"].strip()), []
         else:
             prose.append(line)

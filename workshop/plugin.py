@@ -34,7 +34,9 @@ FOLLOWED = ("workshop check ", "workshop start ", "workshop solve ", "workshop d
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("workshop")
-    group.addoption("--at", choices=(MINE, END, START), default=MINE, help="whose code the lessons' tests check (default: mine)")
+    group.addoption(
+        "--at", choices=(MINE, END, START), default=MINE, help="whose code the lessons' tests check (default: mine)"
+    )
     group.addoption(
         "--write-output", action="store_true", help="write what the runs printed into the lessons' output blocks (--at end)"
     )

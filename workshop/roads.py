@@ -25,7 +25,6 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from workshop.errors import UserError
 from workshop.environments import (
     CommandFailed,
     EnvironmentFailed,
@@ -37,6 +36,7 @@ from workshop.environments import (
     make_environment,
     run,
 )
+from workshop.errors import UserError
 from workshop.programs import ARCHIVES, PROGRAMS, Program, this_platform
 
 GO_REQUIREMENTS = Path(__file__).with_name("go-requirements.txt")
@@ -178,9 +178,7 @@ def _from_archive(program: Program, progress: Progress) -> Path:
 
             _fetch(program.archive_address(name), lambda size, total: ticker(_amount(doing, size, total)), write)
             if found.hexdigest() != wanted[1]:
-                raise RoadClosed(
-                    f"{name} is not what was published: its SHA-256 is {found.hexdigest()}, not {wanted[1]}"
-                )
+                raise RoadClosed(f"{name} is not what was published: its SHA-256 is {found.hexdigest()}, not {wanted[1]}")
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:gz") as archive, open(binary, "wb") as unpacked:
                 shutil.copyfileobj(archive.extractfile(member), unpacked)
@@ -198,9 +196,7 @@ def _amount(text: str, size: int, total: int | None) -> str:
     return f"{text}: {size / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{text}: {size / 1e6:.1f} MB"
 
 
-def _fetch(
-    url: str, on_size: Callable[[int, int | None], None], write: Callable[[bytes], object] | None = None
-) -> bytes:
+def _fetch(url: str, on_size: Callable[[int, int | None], None], write: Callable[[bytes], object] | None = None) -> bytes:
     """Download to `write`, or return it all. Raises RoadClosed when it is missing, cut off, stuck or far too slow."""
     parts: list[bytes] = []
     size, window_size, window_start = 0, 0, time.monotonic()

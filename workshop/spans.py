@@ -139,7 +139,7 @@ def _from_console(value: dict) -> Span:
         status_text=value["status"].get("description", ""),
         attributes=value["attributes"],
         events=tuple(Event(e["name"], _nanoseconds(e["timestamp"]), e["attributes"]) for e in value["events"]),
-        links=tuple(Link(_hex(l["context"]["trace_id"]), _hex(l["context"]["span_id"])) for l in value["links"]),
+        links=tuple(Link(_hex(link["context"]["trace_id"]), _hex(link["context"]["span_id"])) for link in value["links"]),
         resource=value["resource"]["attributes"],
     )
 

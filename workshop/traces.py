@@ -31,7 +31,9 @@ def find(trace_id: str | None, log: Path | None = None, service: str = "todo", n
         return traces[wanted]
     if wanted or not traces:
         sought = f"no trace {wanted}" if wanted else f"no trace of {service!r}" + (f" with a span {name!r}" if name else "")
-        raise NoTrace(f"{where} has {sought}. Spans leave in batches, every five seconds: ask the app once more, wait, and try again.")
+        raise NoTrace(
+            f"{where} has {sought}. Spans leave in batches, every five seconds: ask the app once more, wait, and try again."
+        )
     pages = [trace for trace in traces.values() if any(map(_is_page, trace))]
     return (pages or list(traces.values()))[-1]
 

@@ -95,9 +95,7 @@ class Workspace:
         Raises WorkspaceError for what cannot be read."""
         mine = {path.as_posix(): self._read(path) for path in files(self.src)}
         return {
-            path: (mine.get(path), state.get(path))
-            for path in sorted({*mine, *state})
-            if mine.get(path) != state.get(path)
+            path: (mine.get(path), state.get(path)) for path in sorted({*mine, *state}) if mine.get(path) != state.get(path)
         }
 
     def progress(self) -> dict:

@@ -12,7 +12,9 @@ from workshop.subject import START
 def test_every_story_is_red_for_the_empty_app_and_green_for_the_finished_one(checkpoint):
     empty = checkpoint.run("pytest 200/200/stories.py --at start", folder=checkpoint.lesson.root)
     assert empty.exit_code == 1 and " passed" not in empty.output
-    finished = empty if checkpoint.at == START else checkpoint.run("pytest 200/200/stories.py --at end", folder=checkpoint.lesson.root)
+    finished = (
+        empty if checkpoint.at == START else checkpoint.run("pytest 200/200/stories.py --at end", folder=checkpoint.lesson.root)
+    )
     checkpoint.must(
         finished.exit_code == 0,
         "stories-red",

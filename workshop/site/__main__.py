@@ -35,7 +35,9 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         for name in ("site", "browser") if asked.browser else ("site",):
-            add_requirements(ROOT / ".venv", REQUIREMENTS[name], lambda text: print(f"{name:<8} | {text}", flush=True))
+            add_requirements(
+                ROOT / ".venv", REQUIREMENTS[name], lambda text, name=name: print(f"{name:<8} | {text}", flush=True)
+            )
     except EnvironmentFailed as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

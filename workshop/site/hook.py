@@ -20,7 +20,8 @@ from mkdocs.structure.pages import Page
 from workshop import lessons
 from workshop.lessons import Lesson, LessonError
 from workshop.site import slides
-from workshop.workspace import Workspace, files as files_below
+from workshop.workspace import Workspace
+from workshop.workspace import files as files_below
 
 HOME, LAST = "README.md", ["INSTRUCTORS.md", "CONTRIBUTING.md", "REFERENCES.md"]
 PICTURES = {".svg", ".png", ".jpg", ".webp"}
@@ -33,9 +34,7 @@ NAMES = [
     (r'(<nav class="md-path") aria-label="[^"]*"', r'\1 aria-label="Where you are"'),
     (r"<thead>\s*<tr>(\s*<th></th>)+\s*</tr>\s*</thead>", ""),
 ]
-SECTION = re.compile(
-    r'<label class="md-nav__title" for="(__nav_[\d_]+)">\s*<span [^>]*></span>\s*(.*?)\s*</label>', re.DOTALL
-)
+SECTION = re.compile(r'<label class="md-nav__title" for="(__nav_[\d_]+)">\s*<span [^>]*></span>\s*(.*?)\s*</label>', re.DOTALL)
 
 # A third of Material's style sheet is for parts that no page has here: a rule whose every selector names one goes.
 RULE = re.compile(r"(?P<selectors>[^{}]+)\{[^{}]*\}")

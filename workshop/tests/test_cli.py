@@ -35,7 +35,9 @@ def test_the_map_shows_every_lesson_what_is_done_and_the_next_step(learner):
 
 def test_every_command_has_a_help_with_an_example(learner):
     commands = [line.split()[0] for line in learner.runs("workshop --help").split("Commands:")[1].strip().splitlines()]
-    assert {"check", "demo", "diff", "doctor", "down", "output", "solve", "start", "status", "trace", "undo", "up"} <= set(commands)
+    assert {"check", "demo", "diff", "doctor", "down", "output", "solve", "start", "status", "trace", "undo", "up"} <= set(
+        commands
+    )
     for command in commands:
         assert "Example" in learner.runs(f"workshop {command} --help"), command
 
@@ -116,8 +118,14 @@ def test_two_checks_at_once_do_not_meet(learner):
 def test_ctrl_c_and_a_closed_terminal_end_a_check_and_leave_no_process_and_no_word_of_python(learner, number):
     learner.runs(f"workshop solve {SPANS}")
     run = subprocess.Popen(
-        ["workshop", "check", SPANS], cwd=learner.clone, env=learner.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        ["workshop", "check", SPANS],
+        cwd=learner.clone,
+        env=learner.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     check = psutil.Process(run.pid)
     children: list[psutil.Process] = []

@@ -40,9 +40,7 @@ def test_every_port_is_published_on_loopback_under_its_own_number(service):
         "grpc": "JAEGER_GRPC_PORT",
         "http": "JAEGER_HTTP_PORT",
     }
-    assert set(service["ports"]) == {
-        f"127.0.0.1:${{{names[what]}:-{port}}}:{port}" for what, port in JAEGER.ports.items()
-    }
+    assert set(service["ports"]) == {f"127.0.0.1:${{{names[what]}:-{port}}}:{port}" for what, port in JAEGER.ports.items()}
 
 
 def test_the_container_reads_the_file_that_every_road_reads(service):

@@ -26,7 +26,14 @@ export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317
 opentelemetry-instrument flask run -p 5001 | tee -i output.log
 """
 SPAN = Span(
-    "GET /", "server", "a" * 32, "b" * 16, None, 0, 1_000_000, attributes={"http.user_agent": "workshop-check/1"},
+    "GET /",
+    "server",
+    "a" * 32,
+    "b" * 16,
+    None,
+    0,
+    1_000_000,
+    attributes={"http.user_agent": "workshop-check/1"},
     resource={"service.name": "todo"},
 )
 HEALTHY = Facts(
@@ -97,9 +104,20 @@ FAULTS = {
     "endpoint-without-scheme": {**LOST, **with_run_sh("http://localhost:4317", "0.0.0.0:4317")},
     "wrong-port": {**LOST, **with_run_sh(":4317", ":4318")},
     "endpoint-https": {**LOST, **with_run_sh("http://", "https://")},
-    "endpoint-path": {**LOST, **with_run_sh("http://localhost:4317", "http://localhost:4318/v1/traces\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")},
-    "unreachable": {**LOST, "output": "Transient error StatusCode.UNAVAILABLE encountered while exporting traces to localhost:4317"},
-    "not-arrived": {**LOST, "output": '            "exception.message": "HTTPConnectionPool(port=5002): Max retries exceeded"\n'},
+    "endpoint-path": {
+        **LOST,
+        **with_run_sh(
+            "http://localhost:4317", "http://localhost:4318/v1/traces\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+        ),
+    },
+    "unreachable": {
+        **LOST,
+        "output": "Transient error StatusCode.UNAVAILABLE encountered while exporting traces to localhost:4317",
+    },
+    "not-arrived": {
+        **LOST,
+        "output": '            "exception.message": "HTTPConnectionPool(port=5002): Max retries exceeded"\n',
+    },
 }
 
 
@@ -191,7 +209,14 @@ def test_an_app_that_does_not_answer_is_told_from_one_that_fails(tmp_path: Path,
 
 def test_an_app_that_ignores_ctrl_c_is_named_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("workshop.checks.STOP_SECONDS", 0.5)
-    deaf = diff("src/wsgi.py", "+import atexit", "+import threading", "+", " from todo import create_app", "+atexit.register(threading.Event().wait)")
+    deaf = diff(
+        "src/wsgi.py",
+        "+import atexit",
+        "+import threading",
+        "+",
+        " from todo import create_app",
+        "+atexit.register(threading.Event().wait)",
+    )
     checkpoint = turned(tmp_path, "300/200/100", deaf)
 
     def serve() -> None:
@@ -205,10 +230,20 @@ def test_an_app_that_ignores_ctrl_c_is_named_and_leaves_no_process(tmp_path: Pat
 
 def test_a_span_that_is_open_while_the_app_serves_makes_every_request_internal(tmp_path: Path):
     opened = diff(
-        "src/wsgi.py", "+from opentelemetry import trace", "+", " from todo import create_app", " ",
-        ' app = create_app()', '+serving = trace.get_tracer("serve").start_as_current_span("serve")', "+serving.__enter__()",
+        "src/wsgi.py",
+        "+from opentelemetry import trace",
+        "+",
+        " from todo import create_app",
+        " ",
+        " app = create_app()",
+        '+serving = trace.get_tracer("serve").start_as_current_span("serve")',
+        "+serving.__enter__()",
     )
-    single = diff("src/run.sh", "-    flask run -p 5001 | tee -i output.log", "+    flask run --without-threads -p 5001 | tee -i output.log")
+    single = diff(
+        "src/run.sh",
+        "-    flask run -p 5001 | tee -i output.log",
+        "+    flask run --without-threads -p 5001 | tee -i output.log",
+    )
 
     def check() -> None:
         with turned(tmp_path, "300/300/100", opened, single).serve() as app:
@@ -236,6 +271,7 @@ def test_a_proxy_that_drops_the_header_between_two_services_is_named(tmp_path: P
 def test_a_jaeger_that_dies_during_the_check_is_the_diagnosis(tmp_path: Path):
     own = for_checks()
     try:
+
         def check() -> None:
             with turned(tmp_path, "300/300/300", jaeger=lambda: own).serve(jaeger=True) as app:
                 page = app.get("/")
@@ -248,7 +284,12 @@ def test_a_jaeger_that_dies_during_the_check_is_the_diagnosis(tmp_path: Path):
 
 
 def test_what_the_shell_exports_does_not_reach_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name, value in {"OTEL_SDK_DISABLED": "true", "FLASK_DEBUG": "1", "http_proxy": "http://127.0.0.1:9", "PYTHONPATH": "/nowhere"}.items():
+    for name, value in {
+        "OTEL_SDK_DISABLED": "true",
+        "FLASK_DEBUG": "1",
+        "http_proxy": "http://127.0.0.1:9",
+        "PYTHONPATH": "/nowhere",
+    }.items():
         monkeypatch.setenv(name, value)
     checkpoint = turned(tmp_path, "300/300/100")
     with checkpoint.serve() as app:

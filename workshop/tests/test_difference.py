@@ -77,10 +77,7 @@ def test_a_hunk_gets_as_much_context_as_it_needs_to_fit_one_place():
 def test_what_is_shown_can_be_pasted_whatever_was_changed():
     dice = random.Random(4318)
     for _ in range(200):
-        old = [
-            dice.choice(["", "x", "    return 1", "def a():", f"line {number}"])
-            for number in range(dice.randint(1, 30))
-        ]
+        old = [dice.choice(["", "x", "    return 1", "def a():", f"line {number}"]) for number in range(dice.randint(1, 30))]
         old[dice.randrange(len(old))] = "something to hold on to"
         new = [line for line in old if dice.random() > 0.1]
         new.insert(dice.randint(0, len(new)), "+ added")

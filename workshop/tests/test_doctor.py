@@ -28,6 +28,7 @@ from workshop.app import QUICK, environment, free_port
 from workshop.doctor import FIX, NOTE, OK, Machine, Package
 from workshop.lessons import ROOT
 
+
 @cache
 def here() -> Machine:
     """This machine; where the tests may run on different ones, as a healthy one."""

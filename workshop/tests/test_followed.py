@@ -71,7 +71,10 @@ def log(tmp_path: Path) -> Path:
 def clone(tmp_path: Path) -> Path:
     """The repository as it is now, without what a learner's use has left in it."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=lessons.ROOT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=lessons.ROOT,
+        capture_output=True,
+        check=True,
     )
     target = tmp_path / "my clone, übung"
     for name in filter(None, listed.stdout.decode().split("\0")):
@@ -97,7 +100,9 @@ def test_who_follows_the_text_from_the_first_lesson_to_the_last_gets_every_check
 
 
 def test_the_committed_app_is_the_full_replay_byte_for_byte():
-    head = subprocess.run(["git", "ls-tree", "-r", "--name-only", "-z", "HEAD", "src/"], cwd=lessons.ROOT, capture_output=True, check=True)
+    head = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", "-z", "HEAD", "src/"], cwd=lessons.ROOT, capture_output=True, check=True
+    )
     names = [name[4:] for name in head.stdout.decode().split("\0") if name]
     committed = {
         name: subprocess.run(["git", "show", f"HEAD:src/{name}"], cwd=lessons.ROOT, capture_output=True, check=True).stdout

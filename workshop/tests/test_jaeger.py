@@ -280,9 +280,7 @@ def test_up_starts_the_binary_and_says_by_which_road_and_where(own):
         f"  OTLP over HTTP  http://127.0.0.1:{ports['http']}",
     ]
     page = f"  page            http://127.0.0.1:{ports['query']}"
-    pageless = (
-        "  page            none: this Jaeger was built by Go, without its web page; `workshop trace` draws traces here"
-    )
+    pageless = "  page            none: this Jaeger was built by Go, without its web page; `workshop trace` draws traces here"
     assert told[2] == (page if running.jaeger.has_page() else pageless)
 
 

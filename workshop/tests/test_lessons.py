@@ -148,9 +148,7 @@ def test_a_diff_changes_whole_lines_at_one_place(bare):
 def test_each_hunk_fits_after_the_one_before(bare):
     text = fence(DIFF, " import os", "+import re", "@@", " def b():", "@@", "-    return 1", "+    return 3")
     changed = applied({"v.py": VIEWS}, text)
-    assert changed["v.py"] == VIEWS.replace("os\n", "os\nimport re\n", 1).replace(
-        "b():\n    return 1", "b():\n    return 3"
-    )
+    assert changed["v.py"] == VIEWS.replace("os\n", "os\nimport re\n", 1).replace("b():\n    return 1", "b():\n    return 3")
 
 
 def test_an_empty_line_of_a_diff_is_an_empty_line_of_context(bare):

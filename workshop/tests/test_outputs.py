@@ -143,9 +143,7 @@ def test_a_block_without_elision_becomes_all_that_was_printed():
 
 def test_what_is_elided_stays_elided_and_nothing_else():
     shown = block("{", '    "name": "GET /",', ANY, '    "kind": "SERVER",', '    "end": 1', "}")
-    printed = (
-        '{\n    "name": "GET /x",\n    "a": 1,\n    "b": 2,\n    "kind": "SERVER",\n    "new": 3,\n    "end": 11\n}\n'
-    )
+    printed = '{\n    "name": "GET /x",\n    "a": 1,\n    "b": 2,\n    "kind": "SERVER",\n    "new": 3,\n    "end": 11\n}\n'
     assert rewrite(shown, printed) == [
         "{",
         '    "name": "GET /x",',
@@ -171,9 +169,7 @@ def test_a_part_of_the_console_stays_the_part_that_it_was(lines, expected):
 
 
 def test_a_json_block_is_made_from_the_object_that_is_most_like_it():
-    wanted = block(
-        "{", '    "name": "connects",', '    "kind": "SpanKind.CLIENT",', ANY, language="json", kind="console"
-    )
+    wanted = block("{", '    "name": "connects",', '    "kind": "SpanKind.CLIENT",', ANY, language="json", kind="console")
     assert rewrite_console(wanted, CONSOLE) == ["{", '    "name": "connect",', '    "kind": "SpanKind.CLIENT",', ANY]
     shown = block(" * Running on http://127.0.0.1:1", "{", kind="console")
     assert rewrite_console(shown, CONSOLE) == [" * Running on http://127.0.0.1:5001", "{"]

@@ -20,9 +20,7 @@ from workshop.workspace import files
 INSTRUCTORS = (lessons.ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
 WIDTH = 78  # characters of code beside each other on a slide
 CONTRIBUTING = (lessons.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-FENCE = re.compile(
-    r'^(?P<fence>`{3,})(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?\n)(?P=fence)$', re.M | re.S
-)
+FENCE = re.compile(r'^(?P<fence>`{3,})(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?\n)(?P=fence)$', re.M | re.S)
 
 
 def section(page: str, heading: str) -> str:

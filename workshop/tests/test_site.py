@@ -21,7 +21,8 @@ from markdown_it import MarkdownIt
 
 from workshop import lessons
 from workshop.lessons import ROOT, LessonError
-from workshop.site import __main__ as command, blocks, slides
+from workshop.site import __main__ as command
+from workshop.site import blocks, slides
 
 STRUCTURE = set("h1 h2 h3 h4 ul ol li blockquote pre table tr th td strong em a img".split())
 LAST = [name for name in ("INSTRUCTORS.md", "CONTRIBUTING.md", "REFERENCES.md") if (ROOT / name).is_file()]
@@ -373,7 +374,7 @@ def test_a_deck_is_one_page_with_a_section_for_each_slide(site):
 
 
 def test_a_line_of_dashes_in_a_block_begins_no_slide():
-    text = "# One\n\n```yaml title=\"a.yml\"\n---\nNote: b\n```\n\nNote: c\n\n---\n\n## Two\n"
+    text = '# One\n\n```yaml title="a.yml"\n---\nNote: b\n```\n\nNote: c\n\n---\n\n## Two\n'
     one, two = slides.slides(text)
     assert [line for line in one.notes if line] == ["c"]
     assert "---" in one.body

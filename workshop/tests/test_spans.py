@@ -191,9 +191,7 @@ def test_colors_and_line_ends_do_not_matter(printed):
     assert by_name(printed.replace("\n", "\r\n")) == by_name(printed)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "{}\n", "{ }\n", '{"kind": 5}\n', '{"kind": "SERVER", "context": "c"}\n', "}{\n"]
-)
+@pytest.mark.parametrize("text", ["", "{", "{}\n", "{ }\n", '{"kind": 5}\n', '{"kind": "SERVER", "context": "c"}\n', "}{\n"])
 def test_what_is_no_span_is_none(text):
     console = read_console(text)
     assert (console.spans, console.metrics, console.logs) == ([], [], [])

@@ -42,7 +42,14 @@ def test_start_and_end_are_the_replay(tmp_path: Path):
 
 
 def test_mine_is_a_copy_without_what_a_running_app_makes(mine: Mine, tmp_path: Path):
-    for name in ("run.sh", "todo/views.py", "notes with spaces ü.txt", "instance/todo.db", "output.log", "todo/__pycache__/x.pyc"):
+    for name in (
+        "run.sh",
+        "todo/views.py",
+        "notes with spaces ü.txt",
+        "instance/todo.db",
+        "output.log",
+        "todo/__pycache__/x.pyc",
+    ):
         mine.put(name, b"5001\n")
     folder = copied(mine, tmp_path).folder
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -74,7 +81,10 @@ def test_paths_of_the_copy_are_told_as_the_learners(mine: Mine, tmp_path: Path):
     assert subject.unswap(said) == 'File "src/todo/views.py", line 7; /…/src/instance/todo.db'
 
 
-@pytest.mark.parametrize("name, shadows", [("flask.py", True), ("json.py", True), ("views.py", False), ("flask/notes.txt", False), ("rich/__init__.py", True)])
+@pytest.mark.parametrize(
+    "name, shadows",
+    [("flask.py", True), ("json.py", True), ("views.py", False), ("flask/notes.txt", False), ("rich/__init__.py", True)],
+)
 def test_files_that_hide_a_package_are_found(mine: Mine, tmp_path: Path, name: str, shadows: bool):
     mine.put(name, b"")
     assert copied(mine, tmp_path).shadows() == ((f"src/{name.split('/')[0]}",) if shadows else ())

@@ -13,7 +13,7 @@ import pytest
 from workshop import lessons, watch
 from workshop.app import Process, environment
 
-CHECK = '''
+CHECK = """
 import pytest
 
 
@@ -22,8 +22,8 @@ def test_{name}_says_yes(checkpoint):
     path = checkpoint.folder / "{name}.txt"
     said = path.read_text() if path.exists() else "nothing"
     checkpoint.must(said == "yes", "missing", seen=f"{name} says {{said}}", expected="yes", why="it is so")
-'''
-SLOW = '''
+"""
+SLOW = """
 import pytest
 
 
@@ -31,7 +31,7 @@ import pytest
 def test_it_serves(checkpoint):
     with checkpoint.serve():
         pass
-'''
+"""
 
 
 @pytest.fixture

@@ -432,7 +432,7 @@ def test_the_picture_stands_on_its_own_and_is_described(spans):
     assert {element.tag.removeprefix(SVG) for element in picture.iter()} <= {
         *("svg", "title", "desc", "style", "rect", "path", "text"),
     }
-    attributes = {name for element in picture.iter() for name in element.keys()}
+    attributes = {name for element in picture.iter() for name in element.attrib}
     assert not [name for name in attributes if name.startswith("on") or "href" in name or name == "style"]
     style = picture.find(f"{SVG}style").text
     assert "font-family:ui-monospace,monospace" in style and "url(" not in style and "@import" not in style
@@ -452,7 +452,7 @@ def test_no_text_leaves_its_column_or_the_picture(spans):
         letter = LETTER * (1.25 if "title" in element.get("class") else 1)
         x, wide = float(element.get("x")), letter * cell_len(element.text or "")
         left = x - wide * {None: 0, "middle": 0.5, "end": 1}[element.get("text-anchor")]
-        assert 0 <= left and left + wide <= 880 - 15.9
+        assert left >= 0 and left + wide <= 880 - 15.9
         assert 0 < float(element.get("y")) < height - 4
 
 
@@ -462,7 +462,7 @@ def test_no_shape_leaves_the_picture(spans):
     height = float(picture.get("height"))
     for shape in picture.findall(f"{SVG}rect")[1:]:
         x, y, wide, high = (float(shape.get(name)) for name in ("x", "y", "width", "height"))
-        assert 0 <= x and x + wide <= 880 - 15.9 and 0 <= y and y + high <= height
+        assert x >= 0 and x + wide <= 880 - 15.9 and y >= 0 and y + high <= height
 
 
 def colors(dark: bool) -> dict[str, str]:

@@ -313,9 +313,7 @@ def test_a_folder_whose_files_cannot_be_looked_at_is_named(mine):
 def test_a_read_only_repository_is_named_and_nothing_changes(mine):
     owned(mine, ".", mode=0o555)
     message = as_nobody(mine, "start", "100/200")
-    assert message.startswith(
-        "src/ was not changed: .saved: you may not; `ls -ld .` shows whose it is, `chmod u+rwX .`"
-    )
+    assert message.startswith("src/ was not changed: .saved: you may not; `ls -ld .` shows whose it is, `chmod u+rwX .`")
     assert moved(mine) == OWN_BYTES
 
 
@@ -520,9 +518,7 @@ def test_the_c_locale_changes_nothing(mine):
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
     for command in ("solve", "undo"):
         line = [sys.executable, __file__, "run", command, "100/200"]
-        done = subprocess.run(
-            line, cwd=mine.root, env={**env, "LC_ALL": "C"}, capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run(line, cwd=mine.root, env={**env, "LC_ALL": "C"}, capture_output=True, text=True, timeout=60)
         assert done.stdout == "begins\ndone\n", done.stderr
     assert moved(mine) == OWN_BYTES
     assert mine.contents(mine.root / ".saved/002") == lessons.replay(mine.lesson("100/200"))

@@ -98,7 +98,7 @@ def test_whatever_the_advisor_does_the_page_comes_and_comes_soon(checkpoint):
             for says["parts"] in SILENT:
                 so_far = len(advisor.heads)
                 waiting.append(patient.submit(unharmed, checkpoint, app, "the advisor stops talking"))
-                app.until(lambda: len(advisor.heads) > so_far)
+                app.until(lambda so_far=so_far: len(advisor.heads) > so_far)
             for what, says["parts"] in BROKEN.items():
                 unharmed(checkpoint, app, f"the advisor {what}")
             says["parts"] = [response(status="302 Found", Location=f"http://localhost:{port}/elsewhere")]

@@ -192,7 +192,9 @@ def points_back(checkpoint, app, answer):
     again = [s for s in tried if s.attributes.get("todo.attempt") == 2]
     aims = [failed.get(link.span_id) for s in again for link in s.links]
     checkpoint.must(
-        len(aims) == 2 and all(aim and aim.attributes.get("todo.attempt") == 1 for aim in aims) and aims[0] is not aims[1]
+        len(aims) == 2
+        and all(aim and aim.attributes.get("todo.attempt") == 1 for aim in aims)
+        and aims[0] is not aims[1]
         and not any(s.links for s in tried if s not in again),
         "no-link",
         seen=f"{len(again)} second attempts, with {sum(map(bool, aims))} links to a first one that failed",

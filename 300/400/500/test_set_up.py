@@ -51,7 +51,7 @@ def test_two_apps_in_one_process_make_one_span_for_each_request(checkpoint):
         app.get("/")
     late.run(TRACE)
     assert {span.name for span in app.spans if span.parent_id is None} == {"GET /"}
-    assert "too-late" == climb(app.facts(), STATEMENTS).rung
+    assert climb(app.facts(), STATEMENTS).rung == "too-late"
 
 
 def observed(checkpoint, command):
