@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from workshop.spans import Event, Span
+from workshop.spans import Event, Link, Span
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN = 60
-SHOWN_EVENTS = 3
+SHOWN_EVENTS = SHOWN_LINKS = 3
 NARROWEST = 60
 WIDEST_BAR = 60
 LONGEST_TEXT = 500
@@ -191,7 +191,16 @@ class Picture:
         notes += [("error" if e.name == "exception" else "event", self._event(span, e)) for e in row.events]
         if more := len(span.events) - len(row.events):
             notes.append(("event", f"… {more} more {'event' if more == 1 else 'events'}"))
+        notes += [("event", self._link(link)) for link in span.links[:SHOWN_LINKS]]
+        if more := len(span.links[SHOWN_LINKS:]):
+            notes.append(("event", f"… {more} more {'link' if more == 1 else 'links'}"))
         return notes
+
+    def _link(self, link: Link) -> str:
+        there = next((row for row in self.rows if (row.span.trace_id, row.span.span_id) == (link.trace_id, link.span_id)), None)
+        if there:
+            return f"→ links to {there.label} at {self.moment(there.span.start_ns)}"
+        return f"→ links to span {_clean(link.span_id)} of trace {_clean(link.trace_id)}"
 
     def _event(self, span: Span, event: Event) -> str:
         said = f"◆ {_clean(event.name) or '(no name)'} at {self.moment(event.time_ns)}"
@@ -281,7 +290,7 @@ def text(spans: Iterable[Span]) -> str:
         parent = f", in {_shorten(row.parent.label, TEXT_PARENT)}" if row.parent else ""
         service = f", service {row.service}" if row.enters else ""
         said = ["at {} for {}".format(*picture.times(row))]
-        said += [_shorten(note.removeprefix("◆ "), TEXT_LABEL) for _, note in picture.notes(row)]
+        said += [_shorten(note.removeprefix("◆ ").removeprefix("→ "), TEXT_LABEL) for _, note in picture.notes(row)]
         label = _shorten(row.label, TEXT_LABEL)
         lines.append(f"{'  ' * row.depth}{row.kind} {label}{service}{parent}: {'; '.join(said)}")
     return "\n".join(lines + ([picture.rest] if picture.rest else []))

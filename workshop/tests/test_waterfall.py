@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from workshop import waterfall
-from workshop.spans import Event, Span, read_console
+from workshop.spans import Event, Link, Span, read_console
 
 MS = 1_000_000
 START = 1_763_000_000_000_000_000
@@ -260,6 +260,23 @@ def test_exceptions_come_before_other_events_and_the_rest_is_counted():
     busy = span("busy", "a", None, 0, 50, events=(*(event(f"tick {i}", i) for i in range(9)), event("exception", 45)))
     notes = waterfall.text([busy]).split("; ")[1:]
     assert notes == ["tick 0 at 0.00 ms", "tick 1 at 1.00 ms", "exception at 45.00 ms", "… 7 more events"]
+
+
+def test_a_link_names_the_span_it_leads_to_or_the_trace_where_that_is_another():
+    near, far = Link(TRACE, "b"), Link("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    retried = [
+        span("import", "a", None, 0, 50, "server"),
+        span("try", "b", "a", 5, 20),
+        span("try", "c", "a", 21, 30, links=(near, far)),
+        span("late", "d", "a", 31, 40, links=(far,) * 5),
+    ]
+    elsewhere = f"links to span {far.span_id} of trace {far.trace_id}"
+    lines = waterfall.text(retried).splitlines()
+    assert lines[2].endswith(f"; links to try at 5.00 ms; {elsewhere}")
+    assert lines[3].endswith("; ".join([elsewhere] * 3 + ["… 2 more links"]))
+    assert "          │   → links to try at 5.00 ms" in printed(retried).splitlines()
+    assert "→ links to try at 5.00 ms" in [e.text for e in drawn(retried).iter(f"{SVG}text")]
+    assert "; links to span \ufffd[2J of trace <b>" in waterfall.text([span("x", "a", links=(Link("<b>", "\x1b[2J"),))])
 
 
 @pytest.mark.parametrize(

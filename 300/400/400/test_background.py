@@ -119,6 +119,8 @@ def test_a_bad_file_changes_nothing_and_a_retry_points_back_to_the_attempt_that_
         why="the tasks are kept first, and what the advisor says comes after",
     )
     points_back(checkpoint, app, good)
+    if checkpoint.showing:
+        assert checkpoint.run('workshop trace --log output.log --name "POST').exit_code == 0
 
 
 def take(app, data, wanted=(302, 303)):
