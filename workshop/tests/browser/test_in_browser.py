@@ -132,6 +132,21 @@ def test_the_button_of_a_change_copies_the_resulting_lines(visit):
     assert clipboard(page) == "\n".join(kept) + "\n"
 
 
+def test_each_part_of_a_change_in_several_places_has_a_button_of_its_own(visit):
+    lesson = lessons.find("300/400/400")
+    change = next(b for b in lesson.blocks if b.kind == "change" and "@@" in b.lines)
+    page = visit(f"/{lesson.name}/")
+    buttons = page.locator(".highlight.change", has=page.locator(".gap")).first.get_by_role("button")
+    parts = "\n".join(change.lines).split("\n@@\n")
+    assert buttons.count() == len(parts) > 1
+    copied = set()
+    for number in range(len(parts)):
+        buttons.nth(number).click()
+        expect(buttons.nth(number)).to_have_text("Copied")
+        copied.add(clipboard(page))
+    assert copied == {"".join(f"{line[1:]}\n" for line in part.splitlines() if line[:1] != "-") for part in parts}
+
+
 def test_a_class_that_gets_the_site_by_plain_http_can_copy_too(visit):
     page = visit(f"/{LESSON}/", script="Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.locator(".highlight.command").first.get_by_role("button").click()
