@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import selectors
 import signal
 import socket
 import subprocess
@@ -66,27 +67,30 @@ def answers(port: int) -> bool:
 
 
 class Process:
-    """A command line in its own process group. `output` is what stdout and stderr have shown so far."""
+    """A command line in its own process group. `output` is what stdout and stderr have shown so far.
 
-    def __init__(self, line: str, folder: Path, env: dict[str, str]):
-        self._bytes = bytearray()
+    `apart` reads the two by pipes of their own. In one pipe a line of the access log may land within a JSON object of the
+    console exporter, which is then none; where one waits for the other, such as in a script's output, order counts more."""
+
+    def __init__(self, line: str, folder: Path, env: dict[str, str], apart: bool = False):
+        self._bytes, self._stdout = bytearray(), bytearray()
         self._gone = threading.Event()
         self._news = threading.Condition()
         try:
             with undisturbed():
-                self._begin(line, folder, env)
+                self._begin(line, folder, env, apart)
         except (KeyboardInterrupt, SystemExit):
             self.kill()  # nobody will ever hold this object and could do it
             raise
 
-    def _begin(self, line: str, folder: Path, env: dict[str, str]) -> None:
+    def _begin(self, line: str, folder: Path, env: dict[str, str], apart: bool) -> None:
         self._popen = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", line],
             cwd=folder,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE if apart else subprocess.STDOUT,
             start_new_session=True,
             # A shell starts background jobs with SIGINT ignored, and children inherit that: `pytest &` could not stop an app.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -96,6 +100,11 @@ class Process:
     @property
     def output(self) -> str:
         return COLOR.sub("", self._bytes.decode(errors="replace"))
+
+    @property
+    def stdout(self) -> str:
+        """What stdout alone has shown, if it is read apart, else the same as `output`."""
+        return COLOR.sub("", self._stdout.decode(errors="replace"))
 
     @property
     def exit_code(self) -> int | None:
@@ -148,14 +157,31 @@ class Process:
             pass  # all gone already; macOS says PermissionError of a group of zombies
 
     def _read(self) -> None:
-        with self._popen.stdout as pipe:
-            while chunk := os.read(pipe.fileno(), 65536):
-                with self._news:
-                    self._bytes += chunk
-                    self._news.notify_all()
+        begun = {pipe: bytearray() for pipe in (self._popen.stdout, self._popen.stderr) if pipe}
+        with selectors.DefaultSelector() as ready:
+            for pipe in begun:
+                ready.register(pipe, selectors.EVENT_READ)
+            while ready.get_map():
+                for pipe in [key.fileobj for key, _ in ready.select()]:
+                    chunk = os.read(pipe.fileno(), 65536)
+                    with self._news:
+                        self._take(pipe, begun[pipe], chunk)
+                        self._news.notify_all()
+                    if not chunk:
+                        ready.unregister(pipe)
+                        pipe.close()
         with self._news:
             self._gone.set()
             self._news.notify_all()
+
+    def _take(self, pipe, begun: bytearray, chunk: bytes) -> None:
+        """Note what came. Of two pipes only whole lines go into the common output, the last one at the end of the pipe."""
+        if pipe is self._popen.stdout:
+            self._stdout += chunk
+        begun += chunk
+        whole = begun.rfind(b"\n") + 1 if chunk and self._popen.stderr else len(begun)
+        self._bytes += begun[:whole]
+        del begun[:whole]
 
 
 @dataclass

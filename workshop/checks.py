@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -259,7 +259,7 @@ class App(Browser):
         subject.swap_ports()
         default = OTLP_HTTP if "http/protobuf" in self._files.get(diagnosis.script(self.line), "") else OTLP_GRPC
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{subject.ports[default]}", **self._environment}
-        self._process = Process(subject.swap(self.line), subject.folder, env)
+        self._process = Process(subject.swap(self.line), subject.folder, env, apart=True)
         super().__init__(f"http://127.0.0.1:{self.port}")
         self._process.wait_until(self._known_to_listen_or_not, LISTEN_SECONDS)
         if self._process.exit_code is not None:
@@ -309,7 +309,7 @@ class App(Browser):
     @cached_property
     def console(self) -> Console:
         """What the app printed in its whole life, by signal. To be read after it has stopped."""
-        return read_console(self.output)
+        return replace(read_console(self.checkpoint.subject.unswap(self._process.stdout)), text=self.output)
 
     @property
     def spans(self) -> list[Span]:

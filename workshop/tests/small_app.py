@@ -50,7 +50,7 @@ def run(folder: Path, ask: Callable[[Browser], None], **env: str) -> Console:
     port = free_port()
     exporters = {f"OTEL_{signal}_EXPORTER": "console" for signal in ("TRACES", "METRICS", "LOGS")}
     line = f"opentelemetry-instrument flask --app small run -p {port}"
-    process = Process(line, folder, {**environment(), **exporters, "OTEL_SERVICE_NAME": "todo", **env})
+    process = Process(line, folder, {**environment(), **exporters, "OTEL_SERVICE_NAME": "todo", **env}, apart=True)
     try:
         assert process.wait_until(lambda: answers(port), LISTEN_SECONDS), process.output
         ask(Browser(f"http://127.0.0.1:{port}"))
@@ -58,4 +58,4 @@ def run(folder: Path, ask: Callable[[Browser], None], **env: str) -> Console:
         assert process.wait(STOP_SECONDS), process.output
     finally:
         process.kill()
-    return read_console(process.output)
+    return read_console(process.stdout)
