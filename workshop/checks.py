@@ -249,7 +249,7 @@ class App(Browser):
         self._environment = checkpoint.environment
         self._files = subject.files()
         self._process: Process | None = None
-        self._listened = False
+        self._listened = self._taken = False
         self._stopped, self._over = True, False
         self._stored: list[Span] = []
 
@@ -257,6 +257,7 @@ class App(Browser):
         """Start the command and wait until the app listens. Raises Broken when it does not."""
         subject = self.checkpoint.subject
         subject.swap_ports()
+        self._taken = answers(self.port)  # by another program: what answers there is not this app
         default = OTLP_HTTP if "http/protobuf" in self._files.get(diagnosis.script(self.line), "") else OTLP_GRPC
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{subject.ports[default]}", **self._environment}
         self._process = Process(subject.swap(self.line), subject.folder, env, apart=True)
@@ -264,7 +265,7 @@ class App(Browser):
         self._process.wait_until(self._known_to_listen_or_not, LISTEN_SECONDS)
         if self._process.exit_code is not None:
             self._process.wait(1)  # until its last words are read
-        self._listened = self._process.exit_code is None and answers(self.port)
+        self._listened = self._process.exit_code is None and not self._taken and answers(self.port)
         self.require(*STARTS)
 
     def stop(self) -> None:
@@ -559,7 +560,7 @@ class App(Browser):
 
     def _known_to_listen_or_not(self) -> bool:
         said = LISTENS.findall(self._process.output)
-        return self._process.exit_code is not None or bool(said) or answers(self.port)
+        return self._process.exit_code is not None or bool(said) or (not self._taken and answers(self.port))
 
 
 def packages(lesson: Lesson) -> Path:

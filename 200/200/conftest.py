@@ -12,13 +12,12 @@ from workshop.diagnosis import Broken
 from workshop.subject import END, MINE, START
 
 
-@pytest.fixture(scope="module")
-def start_app(request, tmp_path_factory):
-    """Serve the app in a `with` block; a second block serves it again, on the same database."""
-    at = request.config.getoption("--at")
+def starter(at, folder):
+    """A function that serves the app in a `with` block, each time on the same database."""
     lesson = lessons.find("300/200/100") if at == START else lessons.lessons()[-1]
-    subject, folder = MINE if at == MINE else END, tmp_path_factory.mktemp("app")
-    checkpoint = Checkpoint(lesson, subject, folder, lambda: None, prefix=Path(sys.prefix))
+    checkpoint = Checkpoint(lesson, MINE if at == MINE else END, folder, lambda: None, prefix=Path(sys.prefix))
+
+    checkpoint.environment["OTEL_SDK_DISABLED"] = "true"  # what the app tells about itself is for other lessons to check
 
     @contextmanager
     def start():
@@ -28,8 +27,14 @@ def start_app(request, tmp_path_factory):
     return start
 
 
+@pytest.fixture
+def start_app(request, tmp_path):
+    """For a story that starts its app itself, and stops it."""
+    return starter(request.config.getoption("--at"), tmp_path)
+
+
 @pytest.fixture(scope="module")
-def app(start_app):
-    """One app for all stories: none of them may need an empty list."""
-    with start_app() as served:
+def app(request, tmp_path_factory):
+    """One app for all other stories: none of them may need an empty list."""
+    with starter(request.config.getoption("--at"), tmp_path_factory.mktemp("app"))() as served:
         yield served

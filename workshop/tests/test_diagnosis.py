@@ -191,6 +191,14 @@ def test_a_port_that_a_stranger_holds_is_named_with_its_holder(tmp_path: Path):
     assert found.rung == "port-taken" and str(port) in found.seen and "python" in found.seen
 
 
+def test_an_app_is_not_taken_for_the_one_that_answers_on_its_port(tmp_path: Path):
+    checkpoint = turned(tmp_path, "300/200/100", "")
+    with checkpoint.serve() as first:
+        assert first.get("/health").text == "ok"
+        assert rung_of(checkpoint.serve().__enter__).rung == "port-taken"
+        assert first.get("/health").text == "ok"
+
+
 def test_an_app_that_does_not_answer_is_told_from_one_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("workshop.app.ANSWER_SECONDS", 0.5)
     first_line = '     """Say that the app is alive, without asking the database."""'
