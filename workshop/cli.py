@@ -73,13 +73,11 @@ def show_map() -> None:
         if isinstance(item, str):
             click.echo(("\n" if "/" not in name else "") + click.style(f"  {name:<12}{item}", bold=True))
         else:
-            mark = (
-                click.style("✓", fg="green")
-                if item in done
-                else click.style("→", fg="yellow")
-                if item.name == progress["current"]
-                else " "
-            )
+            mark = " "
+            if item in done:
+                mark = click.style("✓", fg="green")
+            elif item.name == progress["current"]:
+                mark = click.style("→", fg="yellow")
             click.echo(f"{mark} {item.name:<12}{item.title:<50.50}{item.minutes:>4} min")
     click.echo(f"\n{len(done)} of {len(everything)} lessons done, about {minutes / 60:.1f} hours to go.")
     click.echo(_next_step(everything, progress))

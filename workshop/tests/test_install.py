@@ -286,7 +286,7 @@ def test_without_a_road_to_jaeger_the_packages_are_installed_all_the_same(clone,
 
 
 def hang(tools: Path) -> None:
-    """Let a Go be on PATH with which everything takes forever."""
+    """Let a Go be on PATH that hangs: its end is what the test looks for. Should nobody end it, it does so itself at last."""
     tool(tools, "go", "import time; time.sleep(600)")
 
 

@@ -51,7 +51,7 @@ else:
     partial = pathlib.Path(sys.argv[sys.argv.index("-o") + 1])
     partial.write_text("half a bin")
     if mode == "hangs":
-        time.sleep(600)
+        time.sleep(600)  # the test looks that somebody ends this; should nobody do so, it ends itself at last
     print("example.org/one", file=sys.stderr)
     if mode == "breaks":
         print("example.org/two: compile: out of memory", file=sys.stderr)
