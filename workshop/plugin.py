@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workshop import lessons, wrong_turns
-from workshop.app import inherited
-from workshop.diagnosis import Broken, Diagnosis
+from workshop.checks.process import inherited
+from workshop.checks.sandbox import END, MINE, START
+from workshop.course import lessons, wrong_turns
+from workshop.course.lessons import Lesson, LessonError
+from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.errors import UserError
-from workshop.lessons import Lesson, LessonError
-from workshop.subject import END, MINE, START
-from workshop.workspace import Workspace
+from workshop.learner.workspace import Workspace
 
 if TYPE_CHECKING:
-    from workshop.checks import Record
+    from workshop.checks.checkpoint import Record
 
 # Run as they stand by the test that follows all lessons in a clone of the repository.
 FOLLOWED = ("workshop check ", "workshop start ", "workshop solve ", "workshop diff ", "workshop undo")
@@ -64,15 +64,20 @@ class Session:
 
     def jaeger(self):
         """The Jaeger of the checks, started at first use. Raises Broken when there is no quick way to one."""
-        from workshop.jaeger import for_checks
+        from workshop.diagnosis.arrival import jaeger_not_up
+        from workshop.diagnosis.facts import Facts
+        from workshop.programs.jaeger import JaegerError, for_checks
 
         if self._jaeger is None:
-            self._jaeger = for_checks()
+            try:
+                self._jaeger = for_checks()
+            except JaegerError as error:
+                raise Broken(jaeger_not_up(Facts("", "", jaeger_problem=str(error)))) from None
         return self._jaeger
 
     def record(self, lesson: Lesson) -> Record:
         """What the tests of a lesson note, shared by all of them."""
-        from workshop.checks import Record
+        from workshop.checks.checkpoint import Record
 
         return self.records.setdefault(lesson.name, Record(self.rewriting))
 
@@ -117,8 +122,8 @@ def lesson_of(path: Path) -> Lesson | None:
 
 @pytest.fixture
 def checkpoint(request: pytest.FixtureRequest, tmp_path: Path):
-    """The lesson of this test on the subject of this run; see `workshop.checks.Checkpoint`."""
-    from workshop.checks import Checkpoint
+    """The lesson of this test on the subject of this run; see `workshop.checks.checkpoint.Checkpoint`."""
+    from workshop.checks.checkpoint import Checkpoint
 
     session = request.config.stash[KEY]
     lesson = lesson_of(request.path)
@@ -149,14 +154,14 @@ class WrongTurn(pytest.Item):
         self.turn = turn
 
     def runtest(self) -> None:
-        from workshop.checks import Checkpoint
+        from workshop.checks.checkpoint import Checkpoint, Record
 
-        lesson, session = lesson_of(self.path), self.config.stash[KEY]
+        lesson, session, record = lesson_of(self.path), self.config.stash[KEY], Record()
         for number, check in enumerate(_checks(lesson)):
             found = None
             folder = Path(tempfile.mkdtemp(prefix="workshop-"))
             try:
-                check(Checkpoint(lesson, END, folder / str(number), session.jaeger, turn=self.turn))
+                check(Checkpoint(lesson, END, folder / str(number), session.jaeger, record, turn=self.turn))
             except Broken as broken:
                 found = broken.diagnosis
             finally:
@@ -245,7 +250,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     state = session.config.stash[KEY]
     state.close()
     if state.rewriting:
-        from workshop import outputs
+        from workshop.checks import outputs
 
         outputs.write({name: record.rewrites for name, record in state.records.items()})
         lessons.note_seconds({name: sum(record.seconds.values()) for name, record in state.records.items()})

@@ -7,9 +7,8 @@ import re
 
 import pytest
 
-from workshop.checks import statement
-from workshop.demo import finished_app
-from workshop.subject import START
+from workshop.checks.sandbox import START
+from workshop.scenarios.demo import finished_app
 
 SHOWN = re.compile(r"workshop trace ([0-9a-f]{32})")
 OTLP_OVER_HTTP = 4318
@@ -26,8 +25,8 @@ def test_the_trace_named_on_the_page_shows_that_the_insert_was_slow(checkpoint, 
 
     span = app.in_jaeger(slow_answer, name="POST /add", route="/add")
     assert [span.trace_id] == slow and span.parent_id is None and quick
-    insert = next(s for s in app.sql_below(span, where="jaeger") if statement(s).startswith("INSERT"))
-    fast = next(s for s in checkpoint.jaeger.trace(quick[0]) if statement(s).startswith("INSERT"))
+    insert = next(s for s in app.sql_below(span, where="jaeger") if s.statement.startswith("INSERT"))
+    fast = next(s for s in checkpoint.jaeger.trace(quick[0]) if s.statement.startswith("INSERT"))
     assert insert.duration_ms > 0.5 * span.duration_ms and insert.duration_ms > 10 * fast.duration_ms
     checkpoint.shows("workshop demo", app.console)
     checkpoint.run("workshop trace", JAEGER_URL=checkpoint.jaeger.query_url)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workshop.quiz_check import every_question_is_answered_right
+from workshop.checks.quiz import every_question_is_answered_right
 
 
 @pytest.mark.before("quiz-open")

@@ -2,9 +2,8 @@
 
 from datetime import datetime, timezone
 
-from workshop.checks import statement
-from workshop.quiz import Choice, Question, root_of
-from workshop.spans import Span
+from workshop.course.quiz import Choice, Question, root_of
+from workshop.telemetry.spans import Span
 
 KINDS = {
     "SERVER": "SERVER is a request that came in from outside",
@@ -86,7 +85,7 @@ def _which_longest(root: Span, below: list[Span]) -> Question:
 
 
 def _how_many_statements(spans: list[Span]) -> Question:
-    count = sum(bool(statement(span)) for span in spans)
+    count = sum(bool(span.statement) for span in spans)
     clients = sum(span.kind == "client" for span in spans)
     others = {
         len(spans) - 1: "that is every span but the root; look at what each of them did.",
@@ -145,7 +144,7 @@ def _sorted(choices: list[Choice]) -> tuple[Choice, ...]:
 
 
 def _label(span: Span) -> str:
-    return _line(" ".join((statement(span) or span.name).split()))
+    return _line(" ".join((span.statement or span.name).split()))
 
 
 def _line(text: str) -> str:

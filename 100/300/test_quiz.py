@@ -2,8 +2,8 @@
 
 import pytest
 
-from workshop.demo import finished_app
-from workshop.quiz_check import every_question_is_answered_right
+from workshop.checks.quiz import every_question_is_answered_right
+from workshop.scenarios.demo import finished_app
 
 
 @pytest.mark.before("quiz-open")

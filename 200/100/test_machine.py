@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from workshop.app import inherited
-from workshop.subject import MINE, START
+from workshop.checks.process import inherited
+from workshop.checks.sandbox import MINE, START
 
 
 @pytest.mark.before("packages")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from workshop import lessons
-from workshop.checks import Checkpoint
-from workshop.diagnosis import Broken
-from workshop.subject import END, MINE, START
+from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.sandbox import END, MINE, START
+from workshop.course import lessons
+from workshop.diagnosis.facts import Broken
 
 
 def starter(at, folder):

@@ -5,7 +5,7 @@ This lesson changes nothing in `src/`. Before it, the check sees only the first 
 
 import pytest
 
-from workshop.subject import START
+from workshop.checks.sandbox import START
 
 
 @pytest.mark.before("stories-red")

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from workshop import operators
-from workshop.quiz_check import every_question_is_answered_right
-from workshop.subject import START
+from workshop.checks.quiz import every_question_is_answered_right
+from workshop.checks.sandbox import START
+from workshop.course import requirements as operators
 
 
 @pytest.mark.before("no-requirements")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from workshop import lessons
-from workshop.subject import END, START
+from workshop.checks.sandbox import END, START
+from workshop.course import lessons
 
 
 def looks_installed(checkpoint, name, version, *needs):

@@ -11,7 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
-from workshop.environments import EnvironmentFailed, add_requirements, inherited_environment
+from workshop.setup.environments import EnvironmentFailed, add_requirements, inherited_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REQUIREMENTS = {

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from workshop.course.lessons import ROOT, lessons
 from workshop.errors import UserError
-from workshop.lessons import ROOT, lessons
 from workshop.site import slides
 from workshop.site.__main__ import QUIET
 from workshop.site.browser import chromium, served
@@ -72,7 +72,7 @@ def _opened(browser: Browser, address: str, moment: str) -> float:
 
 
 if __name__ == "__main__":
-    from workshop.bench import show
+    from workshop.dev.bench import show
 
     try:
         show(rows())

@@ -17,11 +17,11 @@ from mkdocs.livereload import LiveReloadServer
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
-from workshop import lessons
-from workshop.lessons import Lesson, LessonError
+from workshop.course import lessons
+from workshop.course.lessons import Lesson, LessonError
+from workshop.learner.workspace import Workspace
+from workshop.learner.workspace import files as files_below
 from workshop.site import slides
-from workshop.workspace import Workspace
-from workshop.workspace import files as files_below
 
 HOME, LAST = "README.md", ["INSTRUCTORS.md", "CONTRIBUTING.md", "REFERENCES.md"]
 PICTURES = {".svg", ".png", ".jpg", ".webp"}

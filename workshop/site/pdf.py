@@ -7,8 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from workshop.course.lessons import ROOT
 from workshop.errors import UserError
-from workshop.lessons import ROOT
 from workshop.site import slides
 from workshop.site.browser import chromium, served
 

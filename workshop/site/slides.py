@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.lessons import FENCE, ROOT, Block, LessonError, lessons, parse, replay
+from workshop.course.lessons import FENCE, ROOT, Block, LessonError, lessons, parse, replay
 
 TEXT_LINES = 7
 BLOCK_LINES = 12

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from workshop import lessons
-from workshop.lessons import Lesson
-from workshop.workspace import Workspace
+from workshop.course import lessons
+from workshop.course.lessons import Lesson
+from workshop.learner.workspace import Workspace
 
 
 class Toy:

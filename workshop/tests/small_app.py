@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from workshop.app import LISTEN_SECONDS, STOP_SECONDS, Browser, Process, answers, environment, free_port
-from workshop.spans import Console, read_console
+from workshop.checks.app import LISTEN_SECONDS, STOP_SECONDS
+from workshop.checks.browser import Browser
+from workshop.checks.process import Process, environment
+from workshop.setup.ports import free_port, is_listening
+from workshop.telemetry.spans import Console, read_console
 
 SOURCE = """
 from flask import Flask, request
@@ -50,9 +53,9 @@ def run(folder: Path, ask: Callable[[Browser], None], **env: str) -> Console:
     port = free_port()
     exporters = {f"OTEL_{signal}_EXPORTER": "console" for signal in ("TRACES", "METRICS", "LOGS")}
     line = f"opentelemetry-instrument flask --app small run -p {port}"
-    process = Process(line, folder, {**environment(), **exporters, "OTEL_SERVICE_NAME": "todo", **env}, apart=True)
+    process = Process(line, folder, {**environment(), **exporters, "OTEL_SERVICE_NAME": "todo", **env}, separate_stderr=True)
     try:
-        assert process.wait_until(lambda: answers(port), LISTEN_SECONDS), process.output
+        assert process.wait_until(lambda: is_listening(port), LISTEN_SECONDS), process.output
         ask(Browser(f"http://127.0.0.1:{port}"))
         process.interrupt()
         assert process.wait(STOP_SECONDS), process.output

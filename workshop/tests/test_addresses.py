@@ -2,7 +2,7 @@
 
 import pytest
 
-from workshop.addresses import address
+from workshop.setup.addresses import address
 
 NAMES = ("CODESPACES", "CODESPACE_NAME", "GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN", "GITPOD_WORKSPACE_URL")
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from workshop.app import Process, environment
-from workshop.spans import read_console
+from workshop.checks.process import Process, environment
+from workshop.telemetry.spans import read_console
 
 HALVES = """
 import sys
@@ -20,7 +20,7 @@ for part in ('{\\n    "name": "GE', 'T /",\\n    "kind": "x"\\n}\\nlast'):
 @pytest.mark.parametrize("apart", [True, False])
 def test_a_log_line_lands_within_a_span_unless_the_two_are_read_apart(tmp_path, apart):
     (tmp_path / "halves.py").write_text(HALVES, encoding="utf-8")
-    process = Process(f"'{sys.executable}' halves.py", tmp_path, environment(), apart=apart)
+    process = Process(f"'{sys.executable}' halves.py", tmp_path, environment(), separate_stderr=apart)
     assert process.wait(30)
     if apart:
         assert [value for _, value in read_console(process.stdout).objects] == [{"name": "GET /", "kind": "x"}]
@@ -32,7 +32,7 @@ def test_a_log_line_lands_within_a_span_unless_the_two_are_read_apart(tmp_path, 
 
 
 def test_what_a_command_has_said_is_known_while_it_runs(tmp_path):
-    process = Process("echo begun >&2; sleep 60", tmp_path, environment(), apart=True)
+    process = Process("echo begun >&2; sleep 60", tmp_path, environment(), separate_stderr=True)
     try:
         assert process.wait_until(lambda: process.output == "begun\n", 30)
         assert process.stdout == ""

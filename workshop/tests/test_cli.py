@@ -7,7 +7,7 @@ import subprocess
 import psutil
 import pytest
 
-from workshop import lessons
+from workshop.course import lessons
 from workshop.tests.test_followed import Learner, clone  # noqa: F401
 
 SPANS = "300/300/100"

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from workshop import lessons, roads
-from workshop.app import environment
-from workshop.environments import inherited_environment, locked
-from workshop.programs import JAEGER
-from workshop.subject import ADVISOR, APP
+from workshop.checks.process import environment
+from workshop.checks.sandbox import ADVISOR, APP
+from workshop.course import lessons
+from workshop.programs import roads
+from workshop.programs.program import JAEGER
+from workshop.setup.environments import inherited_environment, locked
 
 ROOT = lessons.ROOT
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

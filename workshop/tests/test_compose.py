@@ -6,9 +6,9 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
-from workshop.jaeger import CONFIGURATION
-from workshop.lessons import ROOT
-from workshop.programs import JAEGER
+from workshop.course.lessons import ROOT
+from workshop.programs.jaeger import CONFIGURATION
+from workshop.programs.program import JAEGER
 
 COMPOSE = ROOT / "docker-compose.yml"
 

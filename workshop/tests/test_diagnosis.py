@@ -8,15 +8,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workshop import checks, diagnosis, lessons
-from workshop.app import Answer, free_port
-from workshop.checks import Checkpoint
-from workshop.diagnosis import ANSWERS, ARRIVAL, CALLS, SPANS, STARTS, STATEMENTS, Broken, Diagnosis, Facts, climb
-from workshop.jaeger import for_checks
-from workshop.spans import Span
-from workshop.stand_in import StandIn, pass_on
-from workshop.subject import ADVISOR, END
-from workshop.wrong_turns import FILE, HEADING, Turn
+from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.process import environment
+from workshop.checks.sandbox import ADVISOR, END
+from workshop.checks.stand_in import StandIn, pass_on
+from workshop.course import lessons
+from workshop.course.wrong_turns import FILE, HEADING, Turn
+from workshop.diagnosis import facts
+from workshop.diagnosis.answering import ANSWERS
+from workshop.diagnosis.arrival import ARRIVAL
+from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Response, climb
+from workshop.diagnosis.spans import CALLS, SPANS, STATEMENTS
+from workshop.diagnosis.starting import STARTS
+from workshop.programs.jaeger import for_checks
+from workshop.setup.ports import free_port
+from workshop.telemetry.spans import Span
 
 ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL)
 RUN_SH = """\
@@ -43,13 +49,13 @@ HEALTHY = Facts(
     output=" * Running on http://127.0.0.1:5001\n",
     exit_code=0,
     listened=True,
-    answers=[Answer("GET", "/", "workshop-check/1", (200,), status=200)],
+    responses=[Response("GET", "/", "workshop-check/1", (200,), status=200)],
     spans=[SPAN],
     stored=[SPAN],
     wants="console",
     packages={"sqlalchemy": "2.0.58"},
 )
-SILENT = {"listened": False, "answers": [], "spans": [], "stored": None}
+SILENT = {"listened": False, "responses": [], "spans": [], "stored": None}
 LOST = {"stored": []}
 
 
@@ -79,12 +85,12 @@ FAULTS = {
     "listens-elsewhere": {**SILENT, "listening_ports": (5000,), "exit_code": None},
     "ends-at-once": {**SILENT, "output": "", "exit_code": 3},
     "never-listens": {**SILENT, "output": "", "exit_code": None},
-    "does-not-answer": {"answers": [Answer("GET", "/", "workshop-check/1", (200,), problem="timed out")]},
+    "does-not-answer": {"responses": [Response("GET", "/", "workshop-check/1", (200,), problem="timed out")]},
     "missing-column": {
-        "answers": [Answer("GET", "/", "workshop-check/1", (200,), status=500)],
+        "responses": [Response("GET", "/", "workshop-check/1", (200,), status=500)],
         "output": "sqlite3.OperationalError: no such column: task.due\n",
     },
-    "wrong-status": {"answers": [Answer("GET", "/", "workshop-check/1", (200,), status=500)]},
+    "wrong-status": {"responses": [Response("GET", "/", "workshop-check/1", (200,), status=500)]},
     "does-not-stop": {"stopped": False},
     "misspelt-setting": with_run_sh("OTEL_SERVICE_NAME", "OTEL_SERVICE_NAM"),
     "wrong-exporter": with_run_sh("console,otlp", "console,oltp"),
@@ -141,7 +147,8 @@ def test_a_diagnosis_fits_a_screen_and_names_a_lesson_that_exists(rung: str):
 
 
 def test_every_rung_of_the_ladder_has_a_fault_that_breaks_it():
-    named = set(re.findall(r'Diagnosis\(\s*"([\w-]+)"', Path(diagnosis.__file__).read_text(encoding="utf-8")))
+    stages = Path(facts.__file__).parent.glob("*.py")
+    named = {rung for stage in stages for rung in re.findall(r'Diagnosis\(\s*"([\w-]+)"', stage.read_text(encoding="utf-8"))}
     assert named == set(FAULTS)
 
 
@@ -200,7 +207,7 @@ def test_an_app_is_not_taken_for_the_one_that_answers_on_its_port(tmp_path: Path
 
 
 def test_an_app_that_does_not_answer_is_told_from_one_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("workshop.app.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("workshop.checks.browser.RESPONSE_SECONDS", 0.5)
     first_line = '     """Say that the app is alive, without asking the database."""'
     hang = diff("src/todo/views.py", first_line, "+    import threading", "+    threading.Event().wait(30)")
     fail = diff("src/todo/views.py", first_line, '+    raise LookupError("no health today")')
@@ -216,7 +223,7 @@ def test_an_app_that_does_not_answer_is_told_from_one_that_fails(tmp_path: Path,
 
 
 def test_an_app_that_ignores_ctrl_c_is_named_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("workshop.checks.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("workshop.checks.app.STOP_SECONDS", 0.5)
     deaf = diff(
         "src/wsgi.py",
         "+import atexit",
@@ -303,4 +310,4 @@ def test_what_the_shell_exports_does_not_reach_the_app(tmp_path: Path, monkeypat
     with checkpoint.serve() as app:
         page = app.get("/")
     assert app.server_span(page)
-    assert not {"OTEL_SDK_DISABLED", "FLASK_DEBUG", "http_proxy", "PYTHONPATH"} & set(checks.environment())
+    assert not {"OTEL_SDK_DISABLED", "FLASK_DEBUG", "http_proxy", "PYTHONPATH"} & set(environment())

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from workshop.difference import between, hunks
-from workshop.lessons import Block, apply
+from workshop.course.difference import between, hunks
+from workshop.course.lessons import Block, apply
 
 
 def pasted(old: list[str], lines: list[str]) -> list[str]:

@@ -23,10 +23,12 @@ from pathlib import Path
 import click
 import pytest
 
-from workshop import doctor, jaeger
-from workshop.app import QUICK, environment, free_port
-from workshop.doctor import FIX, NOTE, OK, Machine, Package
-from workshop.lessons import ROOT
+from workshop.checks.process import FAST_EXPORT, environment
+from workshop.course.lessons import ROOT
+from workshop.doctor import doctor
+from workshop.doctor.doctor import FIX, NOTE, OK, Machine, Package
+from workshop.programs import jaeger
+from workshop.setup.ports import free_port
 
 
 @cache
@@ -49,7 +51,7 @@ def the(name: str, m: Machine) -> doctor.Finding:
 
 def shell(**variables: str) -> dict[str, str]:
     """A learner's fresh shell with the environment active, and these variables exported."""
-    fresh = {name: value for name, value in environment(Path(sys.prefix)).items() if name not in QUICK}
+    fresh = {name: value for name, value in environment(Path(sys.prefix)).items() if name not in FAST_EXPORT}
     return {**fresh, **variables}
 
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from workshop.lessons import ROOT, lessons
+from workshop.course.lessons import ROOT, lessons
 
 DRAWINGS = [path for lesson in lessons() for path in sorted(lesson.folder.glob("*.svg"))]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from workshop import contents, lessons
-from workshop.app import environment
-from workshop.checks import Checkpoint
-from workshop.quiz import Quiz, has_quiz
-from workshop.subject import END
+from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.process import environment
+from workshop.checks.sandbox import END
+from workshop.course import lessons
+from workshop.course.quiz import Quiz, has_quiz
+from workshop.dev import contents
 
 COMMAND = "import sys; from workshop.cli import main; sys.argv[0] = 'workshop'; main()"
 

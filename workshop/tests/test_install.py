@@ -17,8 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workshop import environments, roads
-from workshop.environments import (
+from workshop.course.lessons import ROOT
+from workshop.programs import roads
+from workshop.programs.program import JAEGER
+from workshop.setup import environments
+from workshop.setup.environments import (
     CommandFailed,
     EnvironmentFailed,
     Ticker,
@@ -27,8 +30,6 @@ from workshop.environments import (
     make_environment,
     run,
 )
-from workshop.lessons import ROOT
-from workshop.programs import JAEGER
 
 UV = """
 import json, os, pathlib, sys
@@ -248,7 +249,7 @@ def clone(repository, tmp_path, monkeypatch) -> Path:
 
 def started(clone: Path, *arguments: str) -> subprocess.Popen:
     env = environments.inherited_environment()
-    command = [sys.executable, "-m", "workshop.install", *arguments]
+    command = [sys.executable, "-m", "workshop.setup.install", *arguments]
     return subprocess.Popen(command, cwd=clone, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -324,7 +325,7 @@ def test_an_interrupted_installation_leaves_no_process(clone, tmp_path, number, 
 def test_an_old_python_is_told_what_it_needs_and_which_one_is_there(tmp_path, monkeypatch):
     tool(tmp_path, "python3.12", "")
     monkeypatch.setenv("PATH", str(tmp_path))
-    code = "import runpy, sys; sys.version_info = (3, 9, 1); runpy.run_module('workshop.install', run_name='__main__')"
+    code = "import runpy, sys; sys.version_info = (3, 9, 1); runpy.run_module('workshop.setup.install', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
@@ -334,7 +335,7 @@ def test_an_old_python_is_told_what_it_needs_and_which_one_is_there(tmp_path, mo
 
 
 def test_an_old_python_can_read_the_file_that_tells_it():
-    source = (ROOT / "workshop" / "install.py").read_text(encoding="utf-8")
+    source = (ROOT / "workshop" / "setup" / "install.py").read_text(encoding="utf-8")
     tree = ast.parse(source, feature_version=(3, 6))
     first = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom, ast.If))][:2]
     assert first[0].names[0].name == "sys" and isinstance(first[1], ast.If)

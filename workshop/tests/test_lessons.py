@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workshop import lessons
-from workshop.lessons import Block, LessonError, apply, chapters, find, parse, replay, title
+from workshop.course import lessons
+from workshop.course.lessons import Block, LessonError, apply, chapters, find, parse, replay, title
 
 HERE = "300/200/100/README.md"
 

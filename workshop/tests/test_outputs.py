@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from workshop import outputs
-from workshop.lessons import Block, parse
-from workshop.outputs import ANY, console_matches, matches, rewrite, rewrite_console, write
-from workshop.spans import read_console
+from workshop.checks import outputs
+from workshop.checks.outputs import ANY, console_matches, matches, rewrite, rewrite_console, write
+from workshop.course.lessons import Block, parse
+from workshop.telemetry.spans import read_console
 
 
 def block(*lines: str, language: str = "text", kind: str = "output") -> Block:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from workshop import packages
 from workshop.cli import main
-from workshop.environments import EnvironmentFailed
-from workshop.lessons import ROOT
+from workshop.course.lessons import ROOT
+from workshop.setup import packages
+from workshop.setup.environments import EnvironmentFailed
 
 OLD = "300/400/600/old-requirements.txt"
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from workshop import contents, lessons
-from workshop.app import environment
+from workshop.checks.process import environment
+from workshop.course import lessons
+from workshop.dev import contents
+from workshop.learner.workspace import files
 from workshop.site import slides
 from workshop.tests.test_cloud import devcontainer, gitpod
 from workshop.tests.test_followed import Learner, clone  # noqa: F401
-from workshop.workspace import files
 
 INSTRUCTORS = (lessons.ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
 WIDTH = 78  # characters of code beside each other on a slide

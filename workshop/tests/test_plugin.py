@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from workshop.lessons import ROOT
+from workshop.course.lessons import ROOT
 
 PAGE = """# Count
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from workshop.lessons import ROOT
-from workshop.programs import JAEGER, PROGRAMS, this_platform
+from workshop.course.lessons import ROOT
+from workshop.programs.program import JAEGER, PROGRAMS, this_platform
 
 
 def test_container_archive_and_go_build_are_the_pinned_version():

@@ -21,16 +21,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from workshop import lessons, quiz
-from workshop.app import environment
-from workshop.checks import Checkpoint
+from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.process import environment
+from workshop.checks.quiz import every_question_is_answered_right
+from workshop.checks.sandbox import MINE
 from workshop.cli import main
-from workshop.diagnosis import Broken
-from workshop.lessons import LessonError
-from workshop.quiz import Quiz, QuizError
-from workshop.quiz_check import every_question_is_answered_right
-from workshop.spans import Span, read_console
-from workshop.subject import MINE
+from workshop.course import lessons, quiz
+from workshop.course.lessons import LessonError
+from workshop.course.quiz import Quiz, QuizError
+from workshop.diagnosis.facts import Broken
+from workshop.telemetry.spans import Span, read_console
 from workshop.tests import small_app
 
 PICTURE = "100/200"

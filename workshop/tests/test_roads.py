@@ -20,11 +20,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workshop import environments, roads
-from workshop.environments import inherited_environment
-from workshop.lessons import ROOT
-from workshop.programs import JAEGER, this_platform
-from workshop.roads import NoRoad, RoadClosed, kept, obtain
+from workshop.course.lessons import ROOT
+from workshop.programs import roads
+from workshop.programs.program import JAEGER, this_platform
+from workshop.programs.roads import NoRoad, RoadClosed, kept, obtain
+from workshop.setup import environments
+from workshop.setup.environments import inherited_environment
 
 NAME = JAEGER.archive_name(this_platform())
 PROGRAM = b'#!/bin/sh\necho \'{"gitVersion":"v2.13.0"}\'\n'
@@ -406,7 +407,7 @@ def test_a_wheel_that_cannot_be_had_is_one_of_the_reasons(machine):
 
 def bring(**env: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "workshop.roads", "jaeger"],
+        [sys.executable, "-m", "workshop.programs.roads", "jaeger"],
         cwd=ROOT,
         env={**inherited_environment(), "FAKE_PROXY": "direct", **env},
         stdout=subprocess.PIPE,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from workshop import settings
-from workshop.app import environment
-from workshop.settings import exporters, is_known, known, nearest, read
+from workshop.checks.process import environment
+from workshop.diagnosis import settings
+from workshop.diagnosis.settings import exporters, is_known, known, nearest, read
 
 AGENT = "opentelemetry-instrument"
 

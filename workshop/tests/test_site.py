@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from markdown_it import MarkdownIt
 
-from workshop import lessons
-from workshop.lessons import ROOT, LessonError
+from workshop.course import lessons
+from workshop.course.lessons import ROOT, LessonError
 from workshop.site import __main__ as command
 from workshop.site import blocks, slides
 

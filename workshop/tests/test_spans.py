@@ -13,8 +13,9 @@ from datetime import datetime, timezone
 
 import pytest
 
-from workshop.app import environment, free_port
-from workshop.spans import Event, Link, read_console, read_jaeger
+from workshop.checks.process import environment
+from workshop.setup.ports import free_port
+from workshop.telemetry.spans import Event, Link, read_console, read_jaeger
 
 APP = """
 from flask import Flask

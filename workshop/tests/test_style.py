@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from workshop.lessons import ROOT
+from workshop.course.lessons import ROOT
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]])

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workshop import lessons, watch
-from workshop.app import Process, environment
+from workshop.checks.process import Process, environment
+from workshop.course import lessons
+from workshop.learner import watch
 
 CHECK = """
 import pytest

@@ -15,8 +15,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from workshop import waterfall
-from workshop.spans import Event, Link, Span, read_console
+from workshop.telemetry import waterfall
+from workshop.telemetry.spans import Event, Link, Span, read_console
 
 MS = 1_000_000
 START = 1_763_000_000_000_000_000
@@ -418,7 +418,7 @@ def test_an_output_without_box_characters_gets_plain_ones(encoding):
 
 def test_it_can_be_piped_through_a_program_without_unicode():
     script = (
-        "import sys, pickle\nfrom rich.console import Console\nfrom workshop.waterfall import terminal\n"
+        "import sys, pickle\nfrom rich.console import Console\nfrom workshop.telemetry.waterfall import terminal\n"
         "terminal(pickle.load(sys.stdin.buffer), Console())"
     )
     ran = subprocess.run(

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from workshop import lessons, workspace
-from workshop.workspace import Workspace, WorkspaceError
+from workshop.course import lessons
+from workshop.learner import workspace
+from workshop.learner.workspace import Workspace, WorkspaceError
 
 # What a learner may have lying in src/: own files, one changed, odd names, binary data, CRLF.
 OWN = {

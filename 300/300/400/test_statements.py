@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from workshop import wrong_turns
-from workshop.checks import Checkpoint, statement
-from workshop.subject import END
+from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.sandbox import END
+from workshop.course import wrong_turns
 
 # A database as the lessons before this one have made it.
 BEFORE = """
@@ -90,7 +90,7 @@ def test_the_page_sends_no_more_statements_for_ten_tasks_than_for_two(checkpoint
         why="the template shows what `task.steps` holds",
     )
     before, after = (app.sql_below(app.server_span(page, name="GET /")) for page in (few, many))
-    most, times = Counter(statement(span).strip() for span in after).most_common(1)[0]
+    most, times = Counter(span.statement.strip() for span in after).most_common(1)[0]
     checkpoint.must(
         len(after) == len(before),
         "n-plus-one",

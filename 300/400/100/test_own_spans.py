@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from workshop.operators import requirements
+from workshop.course.requirements import requirements
 
 TASKS = 400
 

@@ -6,8 +6,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, StatusCode
 from werkzeug.exceptions import NotFound
 
-from workshop.checks import statement
-from workshop.operators import requirements
+from workshop.course.requirements import requirements
 
 NOTICE = "read notice"
 
@@ -82,7 +81,7 @@ def tells(checkpoint, app, answer, failed=(), events=(), where="console"):
     request = app.server_span(answer, where=where)
     named = [(request.name, request)]
     named += [(span.name, span) for span in app.below(request, where) if span.name == NOTICE]
-    named += [(statement(span).split()[0], span) for span in app.below(request, where) if statement(span)]
+    named += [(span.statement.split()[0], span) for span in app.below(request, where) if span.statement]
     marked = sorted(name for name, span in named if span.status == "ERROR")
     checkpoint.must(
         marked == sorted(failed),

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from workshop.app import free_port
-from workshop.stand_in import StandIn, response
-from workshop.subject import ADVISOR
+from workshop.checks.sandbox import ADVISOR
+from workshop.checks.stand_in import StandIn, response
+from workshop.setup.ports import free_port
 
 MALFORMED = ["", "nonsense", "00-zz-b7ad6b7169203331-01", f"00-{'0' * 32}-b7ad6b7169203331-01", f"ff-{'a' * 32}-{'b' * 16}-01"]
 NOT_SAMPLED = f"00-{'c' * 32}-{'d' * 16}-00"

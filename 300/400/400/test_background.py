@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from workshop import wrong_turns
-from workshop.app import free_port
-from workshop.checks import Checkpoint
-from workshop.operators import requirements
-from workshop.stand_in import StandIn, response
-from workshop.subject import ADVISOR, END
+from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.sandbox import ADVISOR, END
+from workshop.checks.stand_in import StandIn, response
+from workshop.course import wrong_turns
+from workshop.course.requirements import requirements
+from workshop.setup.ports import free_port
 
 WORK = "find first step"
 NOT_A_NUMBER = "todo.import.id=%3Cscript%3E"
@@ -53,7 +53,7 @@ def test_work_in_threads_stays_in_its_trace_and_takes_the_baggage_along(checkpoi
     checkpoint.must(
         done,
         "no-steps",
-        seen=f"{steps_on(app.answers[-1])} first steps on the page, for six tasks",
+        seen=f"{steps_on(app.responses[-1])} first steps on the page, for six tasks",
         expected="one for each",
         why="each thread asks the advisor and keeps the answer",
     )

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from workshop.diagnosis import STATEMENTS, climb
+from workshop.diagnosis.facts import climb
+from workshop.diagnosis.spans import STATEMENTS
 
 IN_CODE, UNDER_AGENT = "AGENT= sh run.sh", "sh run.sh"
 TRACE = "workshop trace --log output.log"

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from workshop import lessons
+from workshop.course import lessons
 from workshop.site import slides
 from workshop.site.pdf import print_decks
 

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from workshop import lessons
-from workshop.checks import App
-from workshop.demo import ARRIVE_SECONDS, finished_app
-from workshop.jaeger import Jaeger, for_checks
-from workshop.spans import read_jaeger
+from workshop.checks.app import App
+from workshop.course import lessons
+from workshop.programs.jaeger import Jaeger, for_checks
+from workshop.scenarios.demo import ARRIVE_SECONDS, finished_app
+from workshop.telemetry.spans import read_jaeger
 from workshop.tests.test_followed import Learner, clone  # noqa: F401, clone is a fixture
 
 LESSON = "300/300/100"

@@ -1,0 +1,1 @@
+"""What a checkpoint can say: sandbox, app, outputs, fake servers, verbs by signal."""

@@ -1,0 +1,173 @@
+"""The app under check: how it is started and stopped, and what is known of its run."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from workshop.checks.browser import Browser
+from workshop.checks.metrics import Metrics
+from workshop.checks.privacy import Privacy
+from workshop.checks.process import Process
+from workshop.checks.sandbox import JAEGER_QUERY, OTLP_GRPC, OTLP_HTTP
+from workshop.checks.traces import Traces
+from workshop.course.lessons import LessonError
+from workshop.diagnosis import facts
+from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Rung
+from workshop.diagnosis.starting import STARTS
+from workshop.setup.ports import free_port, is_listening, port_owner
+from workshop.telemetry.spans import Console, Span, read_console
+
+if TYPE_CHECKING:
+    from workshop.checks.checkpoint import Checkpoint
+
+LISTENS = re.compile(r"(?:Running on|Listening at:) (https?://[^\s(]+:(\d+))")
+LISTEN_SECONDS = 10
+STOP_SECONDS = 10
+
+
+class App(Traces, Metrics, Privacy, Browser):
+    """The app under check. While the block of `serve` lasts it is asked; after it its telemetry is read."""
+
+    def __init__(self, checkpoint: Checkpoint, line: str, service: str, port: int, jaeger, closed: int = 0):
+        self.checkpoint, self.line, self.service, self.jaeger = checkpoint, line, service, jaeger
+        sandbox = checkpoint.sandbox
+        others = {}
+        if jaeger:
+            others = {OTLP_GRPC: jaeger.grpc_port, OTLP_HTTP: jaeger.http_port, JAEGER_QUERY: jaeger.query_port}
+        if closed:
+            others[closed] = free_port()
+        sandbox.use_ports(others)
+        self.shown_port, self.port = port, sandbox.ports[port]
+        self._environment = checkpoint.environment
+        self._files = sandbox.files()
+        self._process: Process | None = None
+        self._listened = self._taken = False
+        self._stopped, self._over = True, False
+        self._stored: list[Span] = []
+
+    def start(self) -> None:
+        """Start the command and wait until the app listens. Raises Broken when it does not."""
+        sandbox = self.checkpoint.sandbox
+        self._taken = is_listening(self.port)  # by another program: what answers there is not this app
+        default = OTLP_HTTP if "http/protobuf" in self._files.get(facts.script(self.line), "") else OTLP_GRPC
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{sandbox.ports[default]}", **self._environment}
+        self._process = Process(sandbox.swap(self.line), sandbox.folder, env, separate_stderr=True)
+        super().__init__(f"http://127.0.0.1:{self.port}")
+        self._process.wait_until(self._known_to_listen_or_not, LISTEN_SECONDS)
+        if self._process.exit_code is not None:
+            self._process.wait(1)  # until its last words are read
+        self._listened = self._process.exit_code is None and not self._taken and is_listening(self.port)
+        self.require(*STARTS)
+
+    def stop(self) -> None:
+        """Stop the app as Ctrl-C does, and whatever of it does not stop by force."""
+        if self._process is None or self._over:
+            return
+        self._over = True
+        try:
+            if self._listened:
+                self._process.interrupt()
+                self._stopped = self._process.wait(STOP_SECONDS)
+        finally:
+            self._process.kill()
+
+    def processes(self) -> list:
+        """The running processes of the app, as psutil knows them."""
+        return self._process.members()
+
+    def wait(self) -> None:
+        """Serve until the app ends by itself or the user presses Ctrl-C."""
+        while not self._process.wait(1):
+            pass
+
+    def until(self, condition: Callable[[], bool], seconds: float = 5) -> bool:
+        """Serve until something in the background is done; False if it is not in time."""
+        deadline, pause = time.monotonic() + seconds, threading.Event()
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            pause.wait(0.02)
+        return True
+
+    @property
+    def output(self) -> str:
+        """What the app has printed so far, with the learner's own ports and paths."""
+        return self._last_words if self._over else self.checkpoint.sandbox.unswap(self._process.output if self._process else "")
+
+    @cached_property
+    def _last_words(self) -> str:
+        return self.checkpoint.sandbox.unswap(self._process.output)
+
+    @cached_property
+    def console(self) -> Console:
+        """What the app printed in its whole life, by signal; to be read after it has stopped.
+
+        Raises LessonError before: a check that reads too early would judge half of it."""
+        if not self._over:
+            raise LessonError(f"{self.checkpoint.lesson.name}: a test reads the console of an app that still runs")
+        return replace(read_console(self.checkpoint.sandbox.unswap(self._process.stdout)), text=self.output)
+
+    @property
+    def spans(self) -> list[Span]:
+        return self.console.spans
+
+    def facts(self, **more) -> Facts:
+        """All that is known about this run, for the ladder; `more` is what the asking verb knows besides."""
+        listening = tuple(int(port) for _, port in LISTENS.findall(self._process.output) if int(port) != self.port)
+        known = {
+            "lesson": self.checkpoint.lesson.name,
+            "command": self.line,
+            "files": self._files,
+            "output": self.output,
+            "exit_code": self._process.exit_code,
+            "listened": self._listened,
+            "port": self.shown_port,
+            "listening_ports": listening,
+            "port_owner": _port_owner(self.output),
+            "stopped": self._stopped,
+            "responses": self.responses,
+            "spans": self.spans if self._over else [],
+            "service": self.service,
+            "shadows": () if self._listened else self.checkpoint.sandbox.shadows(),
+            "packages": _versions("sqlalchemy"),
+        }
+        return Facts(**{**known, **more})
+
+    def require(self, *rungs: Rung, otherwise: Diagnosis | None = None, **more) -> None:
+        """Raise Broken with the first broken rung, or with `otherwise` when all of them hold."""
+        if found := facts.climb(self.facts(**more), rungs, otherwise):
+            raise Broken(found)
+
+    def broken(self, rung: str, seen: str, expected: str, why: str, lesson: str = "300/300/100") -> Broken:
+        """What a verb raises when no rung of the ladder explains what it found."""
+        return Broken(self.diagnosis(rung, seen, expected, why, lesson))
+
+    def diagnosis(self, rung: str, seen: str, expected: str, why: str, lesson: str) -> Diagnosis:
+        return Diagnosis(rung, seen, expected, why, f"compare: `workshop diff {self.checkpoint.lesson.name}`", lesson)
+
+    def _known_to_listen_or_not(self) -> bool:
+        said = LISTENS.findall(self._process.output)
+        return self._process.exit_code is not None or bool(said) or (not self._taken and is_listening(self.port))
+
+
+def _versions(*names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _port_owner(output: str) -> str:
+    """Who listens on the port that the output says is in use; empty where the system does not tell."""
+    match = re.search(r"Port (\d+) is in use", output)
+    return port_owner(int(match[1])) if match else ""

@@ -1,0 +1,282 @@
+"""The verbs of the lessons' tests.
+
+A test gets a `checkpoint`, serves the app by the lesson's own command line, asks it, and states what must be true of its
+telemetry. A verb that finds otherwise climbs the diagnosis ladder and raises `Broken` with the first broken rung.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from workshop.checks import outputs
+from workshop.checks.app import App
+from workshop.checks.process import Process, environment, shell_environment
+from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
+from workshop.course import lessons
+from workshop.course.lessons import Block, Lesson, LessonError
+from workshop.course.wrong_turns import Turn
+from workshop.diagnosis.answering import ANSWERS
+from workshop.diagnosis.facts import Broken, Diagnosis
+from workshop.telemetry.spans import Console, Span
+
+SERVES = re.compile(r"\bsh (run|advisor|old)\.sh\b")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command that ended has printed (both streams, with the learner's own ports and paths) and its exit status."""
+
+    output: str
+    exit_code: int
+
+
+@dataclass
+class Record:
+    """What the tests of one lesson note, by the lines of its blocks: which were used, what commands took (seconds), and,
+    when it is `rewriting`, the lines that each shown block ought to have. `runs` holds what its tests share."""
+
+    rewriting: bool = False
+    used: set[int] = field(default_factory=set)
+    seconds: dict[int, float] = field(default_factory=dict)
+    rewrites: dict[int, tuple[Block, list[str]]] = field(default_factory=dict)
+    runs: dict[Callable, tuple[object, Broken | None]] = field(default_factory=dict)
+
+
+class Checkpoint:
+    """One test of one lesson on one subject: the learner's `src/`, or a replay of the lesson's end or start.
+
+    `prefix` is the virtual environment in which its commands run; without it, the one of the lesson's own packages."""
+
+    def __init__(
+        self,
+        lesson: Lesson,
+        at: str,
+        temporary: Path,
+        jaeger: Callable,
+        record: Record | None = None,
+        turn: Turn | None = None,
+        prefix: Path | None = None,
+    ):
+        self.lesson, self.at, self.turn, self._prefix = lesson, at, turn, prefix
+        self._temporary, self._jaeger, self._record = temporary, jaeger, record or Record()
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        return Sandbox.of(self.lesson, self.at, self._temporary, self.turn.blocks if self.turn else ())
+
+    @property
+    def folder(self) -> Path:
+        """The copy of `src/` in which this test's commands run."""
+        return self.sandbox.folder
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What the commands of this test see: a clean shell, and a database of the check's own.
+
+        At the learner's own `src/` the shell finds what the learner's finds; for a replay the lesson's packages are active."""
+        mine = self.at == MINE and self._prefix is None
+        base = shell_environment() if mine else environment(self._prefix or packages(self.lesson))
+        return {**base, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}"}
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of the app under check, to be read after the app has stopped, or made before it starts."""
+        return self.folder.with_name("check.db")
+
+    @property
+    def showing(self) -> bool:
+        """Whether the lesson's outputs and pictures are held against this run: at its end, and not on a wrong turn."""
+        return self.at == END and not self.turn
+
+    @property
+    def jaeger(self):
+        """The Jaeger that checks use. Raises Broken, naming `workshop up`, when there is none."""
+        return self._jaeger()
+
+    def shared(self, make: Callable[[Checkpoint], object]) -> object:
+        """What `make(checkpoint)` returns, made by the first test of the lesson that asks for it and shared by all that do.
+
+        A learner waits for one start of the app, not for one a test. When `make` raised Broken, each of them raises it."""
+        if make not in self._record.runs:
+            try:
+                self._record.runs[make] = (make(self), None)
+            except Broken as broken:
+                self._record.runs[make] = (None, broken)
+        made, broken = self._record.runs[make]
+        if broken:
+            raise Broken(broken.diagnosis)
+        return made
+
+    def block(self, kind: str, start: str) -> Block:
+        """The lesson's one block of this kind whose text begins so. The test that asks for it has thereby used it.
+
+        Raises LessonError when there is none, or when blocks of different texts begin so."""
+        found = [b for b in self.lesson.blocks if b.kind == kind and b.text.startswith(start)]
+        exact = [b for b in found if b.text == start]
+        found = exact or found
+        if len({b.text for b in found}) != 1:
+            how = f"{len(found)} {kind} blocks that begin" if found else f"no {kind} block that begins"
+            raise LessonError(f"{self.lesson.name}/README.md: has {how} {start!r}, and a test uses it")
+        self._record.used.update(b.line for b in found)
+        return found[0]
+
+    @contextmanager
+    def serve(
+        self,
+        command: str = "sh run.sh",
+        shown: bool = False,
+        jaeger: bool = False,
+        closed: int = 0,
+        service: str = "todo",
+        port: int = APP,
+    ) -> Iterator[App]:
+        """Run the lesson's serving command until the block ends, then stop it as Ctrl-C does and read what it printed.
+
+        `shown` says that this is the run whose console the lesson shows. With `jaeger`, the ports of OTLP and of Jaeger's
+        query in the text lead to the check's Jaeger, else to nothing; the port `closed` leads to nothing in any case.
+        `port` and `service` are those of the app as the lesson's text has them.
+        Raises Broken when the app does not start, listen or answer as wanted."""
+        line = self.block("command", command).text
+        app = App(self, line, service, port, self.jaeger if jaeger else None, closed)
+        try:
+            app.start()
+            yield app
+            app.stop()
+            app.require(*ANSWERS)
+        except Exception:
+            app.stop()
+            app.require(*ANSWERS)  # what the test stumbled over may be the effect of a wrong answer
+            raise
+        finally:
+            app.stop()
+        if shown:
+            self.shows(line, app.console)
+
+    def run(self, command: str, folder: Path | None = None, seconds: float = 60, **env: str) -> Result:
+        """Run the lesson's command that begins so, in the copy of `src/`, and compare the output block below it.
+
+        Raises Broken when it does not end in time."""
+        block = self.block("command", command)
+        begun = time.monotonic()
+        process = Process(self.sandbox.swap(block.text), folder or self.folder, {**self.environment, **env})
+        try:
+            if not process.wait(seconds):
+                raise Broken(
+                    Diagnosis(
+                        "does-not-end",
+                        f"`{block.text}` still runs after {seconds:.0f} s",
+                        "a command that ends",
+                        "it waits for something",
+                        f"run it yourself and see; compare: `workshop diff {self.lesson.name}`",
+                        self.lesson.name,
+                    )
+                )
+        finally:
+            process.kill()
+        self._record.seconds[block.line] = time.monotonic() - begun
+        result = Result(self.sandbox.unswap(process.output), process.exit_code or 0)
+        self._compare_output(block, result.output)
+        return result
+
+    def on_the_way(self, command: str) -> Checkpoint:
+        """This test on `src/` as the text has it where its command that begins so stands: later steps are not taken yet.
+
+        It is the text's `src/` in every mode, never the learner's."""
+        until = self.block("command", command)
+        steps = [block for block in self.lesson.blocks if block.line < until.line and block.title.startswith("src/")]
+        temporary = self._temporary / f"line-{until.line}"
+        there = Checkpoint(self.lesson, self.at, temporary, self._jaeger, self._record, self.turn)
+        there.sandbox = Sandbox.of(self.lesson, START, temporary, steps)
+        return there
+
+    def must(self, held: object, rung: str, seen: str, expected: str, why: str, do: str = "", lesson: str = "") -> None:
+        """What only this lesson asks for and no rung of the ladder knows. Raises Broken with this diagnosis unless `held`."""
+        if not held:
+            do = do or f"compare: `workshop diff {self.lesson.name}`"
+            raise Broken(Diagnosis(rung, seen, expected, why, do, lesson or self.lesson.name))
+
+    def picture(self, name: str, spans: list[Span]) -> None:
+        """Hold the lesson's picture of a trace against spans of this run: the same spans in the same order (`--at end`).
+
+        `workshop output LESSON` draws it anew."""
+        from workshop.telemetry import waterfall
+
+        if not self.showing:
+            return
+        path, drawn = self.lesson.folder / name, waterfall.svg(spans)
+        if path.exists() and outputs.shape(path.read_text(encoding="utf-8")) == outputs.shape(drawn):
+            return
+        if not self._record.rewriting:
+            raise LessonError(
+                f"{self.lesson.name}/{name}: shows another trace than the run made; `workshop output {self.lesson.name}`"
+            )
+        path.write_text(drawn, encoding="utf-8")
+
+    def _compare_output(self, command: Block, printed: str) -> None:
+        for block in self._shown_after(lambda b: b.text == command.text, "output", lambda b: b.kind == "command"):
+            self._record.used.add(block.line)
+            self._hold(block, outputs.matches(block.lines, printed, whole=True), lambda b: outputs.rewrite(b, printed), printed)
+
+    def shows(self, line: str, console: Console) -> None:
+        """Hold the console blocks of a serving command against what it printed (`--at end`)."""
+        serving = lambda b: b.kind == "command" and (b.text == line or SERVES.search(b.text))  # noqa: E731
+        for block in self._shown_after(lambda b: b.text == line, "console", serving):
+            self._record.used.add(block.line)
+            held = outputs.console_matches(block, console)
+            self._hold(block, held, lambda b: outputs.rewrite_console(b, console), console.text)
+
+    def _shown_after(self, begins: Callable[[Block], bool], kind: str, ends: Callable[[Block], bool]) -> Iterator[Block]:
+        """The shown blocks that belong to a command: those between it and the next command of its sort."""
+        belongs = False
+        for block in self.lesson.blocks:
+            if block.kind == "command" and begins(block):
+                belongs = True
+            elif ends(block):
+                belongs = False
+            elif belongs and block.kind == kind:
+                yield block
+
+    def _hold(self, block: Block, held: bool, rewrite: Callable[[Block], list[str]], printed: str) -> None:
+        if not self.showing or (held and any(line.strip() != outputs.ANY for line in block.lines)):
+            return
+        if self._record.rewriting:
+            self._record.rewrites[block.line] = (block, rewrite(block))
+            return
+        raise block.error(
+            f"the run printed something else than this block shows; `workshop output {self.lesson.name}` writes it anew. "
+            f"Printed:\n" + "\n".join(rewrite(block)[:60])
+        )
+
+
+def packages(lesson: Lesson) -> Path:
+    """The virtual environment for a lesson's checks: this one, unless lessons up to it bring a `requirements.txt`.
+
+    Then it is one of base and those files, kept in the user's cache by content. Raises Broken when it cannot be made."""
+    from workshop.setup.environments import EnvironmentFailed
+    from workshop.setup.packages import environment_of
+
+    before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
+    files = [f for f in (other.folder / "requirements.txt" for other in before) if f.exists()]
+    if not files:
+        return Path(sys.prefix)
+    tell = lambda line: print(f"{lesson.name}: {line}", file=sys.__stderr__)  # noqa: E731
+    try:
+        return environment_of(lesson.root / "requirements.txt", *files, progress=tell)
+    except EnvironmentFailed as error:
+        raise Broken(
+            Diagnosis(
+                "environment",
+                str(error),
+                "an environment with the packages of the lessons so far",
+                "this lesson needs more packages than the base",
+                f"workshop check {lesson.name}, once the cause is mended",
+                lesson.name,
+            )
+        ) from None

@@ -1,0 +1,123 @@
+"""Whose code is checked: the learner's own, or a replay of a lesson's end or start, always as a copy with ports of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from workshop.course import lessons
+from workshop.course.lessons import Block, Lesson
+from workshop.diagnosis.facts import Broken, Diagnosis
+from workshop.learner import workspace
+from workshop.setup.ports import free_port
+
+MINE, END, START = "mine", "end", "start"
+APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, JAEGER_QUERY = 5001, 5002, 4317, 4318, 16686
+
+
+class Sandbox:
+    """A copy of `src/` in a temporary folder, byte for byte; what runs in it has ports of its own.
+
+    `ports` maps each port that the text names to the one used here. Nothing of the check listens on those of OTLP."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.ports: dict[int, int] = {}
+        self.own_ports = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP)}
+
+    @classmethod
+    def of(cls, lesson: Lesson, at: str, temporary: Path, more: Iterable[Block] = ()) -> Sandbox:
+        """The learner's `src/` (`mine`), or what a replay makes of it at the lesson's `end` or `start`, and `more` blocks after.
+
+        Raises Broken when the learner's `src/` cannot be read."""
+        folder = temporary / "src"
+        if at == MINE:
+            _copy(lesson.root / "src", folder)
+        else:
+            state = lessons.replay(lesson, end=at == END)
+            for block in more:
+                lessons.apply(block, state)
+            for name, data in state.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    def files(self) -> dict[str, str]:
+        """The text files of the copy by path below `src/`, with the learner's own ports and line ends."""
+        found = {}
+        for path in workspace.files(self.folder):
+            data = _data(self.folder / path)
+            if data is not None:
+                found[path.as_posix()] = self.unswap(data.decode(errors="replace"))
+        return found
+
+    def use_ports(self, others: dict[int, int] | None = None) -> None:
+        """Write this run's ports into the copy: its own, and `others` where given. Only digits of ports change."""
+        ports = {**self.own_ports, **(others or {})}
+        if ports == self.ports:
+            return
+        back = {here: theirs for theirs, here in self.ports.items()}
+        for path in workspace.files(self.folder):
+            data = _data(self.folder / path)
+            if data is not None and (swapped := _swapped(_swapped(data, back), ports)) != data:
+                (self.folder / path).write_bytes(swapped)
+        self.ports = ports
+
+    def swap(self, text: str) -> str:
+        return _swapped(text.encode(), self.ports or self.own_ports).decode()
+
+    def unswap(self, text: str) -> str:
+        """Ports and paths as the learner knows them."""
+        database = str(self.folder.with_name("check.db"))
+        text = text.replace(database, "/…/src/instance/todo.db").replace(f"{self.folder}/", "src/")
+        return _swapped(text.encode(), {here: theirs for theirs, here in self.ports.items()}).decode()
+
+    def shadows(self) -> tuple[str, ...]:
+        """Files and folders directly in `src/` that hide a package or a module of Python's own."""
+        own = {path.parts[0] for path in workspace.files(self.folder)}
+        modules = {name for name in own if name.endswith(".py") and _taken(name[:-3])}
+        packages = {name for name in own if (self.folder / name / "__init__.py").exists() and _taken(name)}
+        return tuple(f"src/{name}" for name in sorted(modules | packages))
+
+
+def _taken(name: str) -> bool:
+    return name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None
+
+
+def _swapped(data: bytes, ports: dict[int, int]) -> bytes:
+    if not ports:
+        return data
+    pattern = rb"(?<![\d.])(" + b"|".join(str(port).encode() for port in ports) + rb")(?![\d.]*\d)"
+    return re.sub(pattern, lambda match: str(ports[int(match[1])]).encode(), data)
+
+
+def _copy(source: Path, target: Path) -> None:
+    for path in workspace.files(source):
+        copy = target / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copy2(source / path, copy)
+        except OSError as error:
+            raise Broken(
+                Diagnosis(
+                    "unreadable",
+                    f"src/{path}: {error.strerror}",
+                    "files that you may read",
+                    "the check runs a copy of src/, and cannot copy this file",
+                    f"`ls -l src/{path}` shows what it is; mend it or move it out of src/",
+                )
+            ) from None
+
+
+def _data(path: Path) -> bytes | None:
+    """The bytes of a file that may hold a port; None for what is large or no text in any encoding of one byte or UTF-8."""
+    try:
+        data = path.read_bytes() if path.stat().st_size < 1_000_000 else b"\0"
+    except OSError:
+        return None
+    return None if b"\0" in data else data

@@ -1,0 +1,132 @@
+"""What operators ask of the app: the tables of 200/300, which the checks of later lessons read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from workshop.course.lessons import ROOT, LessonError
+
+PAGE = "200/300/README.md"
+SIGNALS = ("trace", "metric", "log", "all")
+NONE = "–"
+CODE = re.compile(r"`([^`]+)`")
+OBJECTIVE = re.compile(r"(?P<percent>\d+(?:\.\d+)?) % in (?P<days>\d+) days")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A service level objective: the share of good answers in all answers, and the time in which it is counted."""
+
+    share: float
+    days: int
+
+    def budget(self, answers: int) -> int:
+        """How many of so many answers may fail."""
+        return round(answers * (1 - self.share))
+
+
+@dataclass(frozen=True)
+class Name:
+    """An attribute, field or metric: its name by the conventions, and the one that 0.66b1 gives it by default."""
+
+    stable: str
+    default: str
+
+    def among(self, names: object) -> str | None:
+        """Which of the two is one of `names`; None when neither is."""
+        return next((name for name in (self.stable, self.default) if name in names), None)
+
+
+@dataclass(frozen=True)
+class Need:
+    """A question that an operator asks, the signal that answers, and by which names; `sli` and `slo` if it has them."""
+
+    question: str
+    signal: str
+    names: tuple[Name, ...]
+    sli: str = ""
+    slo: Objective | None = None
+
+
+@dataclass(frozen=True)
+class Secret:
+    """What must never be recorded, the canary that stands for it in checks, and where it would slip in."""
+
+    what: str
+    canary: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """The tables of 200/300."""
+
+    needs: tuple[Need, ...]
+    secrets: tuple[Secret, ...]
+
+    @property
+    def canaries(self) -> tuple[str, ...]:
+        return tuple(secret.canary for secret in self.secrets)
+
+
+def requirements(page: Path = ROOT / PAGE) -> Requirements:
+    """What 200/300 asks for.
+
+    Raises LessonError, with the line, where a table is missing or says what it cannot mean."""
+    return read(page.read_text(encoding="utf-8"))
+
+
+def read(text: str) -> Requirements:
+    """As `requirements`, of the page's text."""
+    rows = _table(text, ("by the conventions", "by default"))
+    names = {_one(stable, line): _one(default, line) for line, (stable, default) in rows}
+    needs = []
+    asked = _table(text, ("an operator asks", "signal", "recorded as", "SLI", "SLO"))
+    for line, (question, signal, recorded, sli, slo) in asked:
+        if signal not in SIGNALS:
+            raise LessonError(f"{PAGE}:{line}: {signal!r} is no signal; write one of {', '.join(SIGNALS)}")
+        recorded_as = CODE.findall(recorded)
+        if not recorded_as:
+            raise LessonError(f"{PAGE}:{line}: {question!r} names nothing that is recorded; write a name in `…`")
+        found = tuple(Name(name, names.get(name, name)) for name in recorded_as)
+        needs.append(Need(question, signal, found, sli.replace(NONE, ""), _objective(slo, line)))
+    never = _table(text, ("never recorded", "canary", "where it would slip in"))
+    secrets = tuple(Secret(what, _one(canary, line), where) for line, (what, canary, where) in never)
+    return Requirements(tuple(needs), secrets)
+
+
+def _objective(text: str, line: int) -> Objective | None:
+    if text == NONE:
+        return None
+    if not (match := OBJECTIVE.fullmatch(text)):
+        raise LessonError(f"{PAGE}:{line}: {text!r} is no objective; write it as `99 % in 28 days`, or {NONE} for none")
+    return Objective(float(match["percent"]) / 100, int(match["days"]))
+
+
+def _table(text: str, heads: tuple[str, ...]) -> list[tuple[int, tuple[str, ...]]]:
+    """The rows of the table with these heads, each with its line."""
+    rows: list[tuple[int, tuple[str, ...]]] = []
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = tuple(cell.strip() for cell in line.strip("| ").split("|"))
+        if not line.startswith("|"):
+            inside = False
+        elif cells == heads:
+            inside = True
+        elif inside and len(cells) != len(heads):
+            row = " | ".join(heads)
+            raise LessonError(f"{PAGE}:{number}: {len(cells)} cells in a table of {len(heads)}; a row is `| {row} |`")
+        elif inside and not set(cells[0]) <= set("-: "):
+            rows.append((number, cells))
+    if not rows:
+        raise LessonError(f"{PAGE}: has no table with the heads {', '.join(heads)}; later checks read it")
+    return rows
+
+
+def _one(cell: str, line: int) -> str:
+    found = CODE.findall(cell)
+    if len(found) != 1:
+        raise LessonError(f"{PAGE}:{line}: {cell!r} must hold one name or value in `…`")
+    return found[0]

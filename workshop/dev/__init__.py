@@ -1,0 +1,1 @@
+"""For authors: measuring, hunting flakes, tables of minutes."""

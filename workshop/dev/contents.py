@@ -1,0 +1,61 @@
+"""The tables of lessons, with minutes that are computed: on chapters' pages, and in the plans of INSTRUCTORS.md.
+
+`workshop output` writes them anew.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from workshop.course import lessons
+from workshop.course.lessons import ROOT
+
+HEADING = "## Lessons"
+PLANS = "INSTRUCTORS.md"
+# A row of a plan: its minutes, what is done, lessons or chapters, and the minutes that they take.
+ROW = re.compile(r"^\| (?P<slot>\d+) \| .* \| (?P<names>\d[\d/, ]*) \| (?P<alone>\d+ min) \|$", re.MULTILINE)
+
+
+def table(chapter: Path, root: Path = ROOT) -> list[str]:
+    """A chapter's lessons and chapters, one row each, with the minutes of all that is in it; a sentence where there are none."""
+    minutes: dict[str, int] = {}
+    for lesson in lessons.lessons(root):
+        if chapter in lesson.folder.parents:
+            part = lesson.folder.relative_to(chapter).parts[0]
+            minutes[part] = minutes.get(part, 0) + lesson.minutes
+    rows = [
+        f"| [{(chapter / part).relative_to(root).as_posix()} {lessons.title(chapter / part / 'README.md')}]({part}/README.md) | {total} min |"
+        for part, total in sorted(minutes.items())
+    ]
+    return ["| lesson | time |", "| --- | ---: |", *rows] if rows else ["They are being written."]
+
+
+def page(chapter: Path, root: Path = ROOT) -> str:
+    """The chapter's page as it is to be: its own text, and the table below its heading `## Lessons`."""
+    lines = (chapter / "README.md").read_text(encoding="utf-8").splitlines()
+    if HEADING in lines:
+        start = lines.index(HEADING) + 1
+        end = next((at for at in range(start, len(lines)) if lines[at].startswith("#")), len(lines))
+        lines[start:end] = ["", *table(chapter, root), *([""] if end < len(lines) else [])]
+    return "\n".join(lines) + "\n"
+
+
+def plans(text: str, root: Path = ROOT) -> str:
+    """The plans as they are to be: in each row the minutes of all lessons that it names."""
+
+    def computed(row: re.Match) -> str:
+        names = [f"{name}/" for name in row["names"].split(", ")]
+        minutes = sum(lesson.minutes for lesson in lessons.lessons(root) if f"{lesson.name}/".startswith(tuple(names)))
+        return f"{row[0][: row.start('alone') - row.start()]}{minutes} min |"
+
+    return ROW.sub(computed, text)
+
+
+def write(root: Path = ROOT) -> None:
+    """Write the table of every chapter, and the minutes of the plans."""
+    if (page_of_plans := root / PLANS).exists():
+        page_of_plans.write_text(plans(page_of_plans.read_text(encoding="utf-8"), root), encoding="utf-8")
+    for chapter in lessons.chapters(root):
+        if (fresh := page(chapter, root)) != (readme := chapter / "README.md").read_text(encoding="utf-8"):
+            readme.write_text(fresh, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""From what was seen to what to do: facts, and rungs by stage."""

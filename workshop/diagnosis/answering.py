@@ -1,0 +1,79 @@
+"""Does the app answer as wanted, and does it stop?"""
+
+from __future__ import annotations
+
+import re
+
+from workshop.diagnosis.facts import Diagnosis, Facts, Response, exception, frame
+
+
+def does_not_answer(f: Facts) -> Diagnosis | None:
+    silent = next((a for a in f.responses if not a.status), None)
+    if not silent:
+        return None
+    return Diagnosis(
+        "does-not-answer",
+        f"{silent}: no answer ({silent.problem[:200]})",
+        "an answer within ten seconds",
+        "the app closed the connection or is busy with something that does not end",
+        f"run `{f.command}` in src/ and ask it yourself: curl -i http://localhost:{f.port}{silent.path}",
+        f.lesson,
+    )
+
+
+def missing_column(f: Facts) -> Diagnosis | None:
+    missing = re.search(r"no such column: ([\w.]+)", f.output)
+    if not missing or not any(a.status == 500 for a in f.responses):
+        return None
+    where = frame(f.output)
+    return Diagnosis(
+        "missing-column",
+        f"{where + ': ' if where else ''}no such column: {missing[1]}",
+        "columns that the database has had since its table was made",
+        "`create_all()` makes a table that is missing, and never a column of one that is there",
+        "leave the columns of a table as they are, and give what is new a table of its own",
+        "300/300/400",
+    )
+
+
+def wrong_status(f: Facts) -> Diagnosis | None:
+    wrong = next((a for a in f.responses if a.wanted and a.status not in a.wanted), None)
+    if not wrong:
+        return None
+    error = exception(f.output) if wrong.status >= 500 and "Traceback" in f.output else ""
+    where = frame(f.output) if error else ""
+    return Diagnosis(
+        "wrong-status",
+        f"{wrong}: status {wrong.status}" + (f", {where}: {error}" if where else f", {error}" if error else ""),
+        f"status {' or '.join(map(str, wrong.wanted))}",
+        _status_why(wrong, bool(error)),
+        f"look at {where or 'the view of this route'}; compare: `workshop diff {f.lesson}`",
+        f.lesson,
+    )
+
+
+def _status_why(response: Response, raised: bool) -> str:
+    if raised:
+        return "your code raised this error while it answered"
+    return {
+        404: "no route of the app has this address, or it says that the thing asked for does not exist",
+        405: "the route exists, but not for this method",
+        400: "the app refused the form",
+        500: "the app failed while it answered",
+    }.get(response.status, "the view of this route answered otherwise")
+
+
+def does_not_stop(f: Facts) -> Diagnosis | None:
+    if f.stopped:
+        return None
+    return Diagnosis(
+        "does-not-stop",
+        f"`{f.command}` still ran ten seconds after Ctrl-C",
+        "an app that ends when it is told to",
+        "something in it catches or ignores the interrupt, or waits for an answer that does not come",
+        f"run `{f.command}` in src/, press Ctrl-C and see what stays; compare: `workshop diff {f.lesson}`",
+        f.lesson,
+    )
+
+
+ANSWERS = (does_not_answer, missing_column, wrong_status, does_not_stop)

@@ -1,0 +1,149 @@
+"""Do the spans arrive where they are stored?"""
+
+from __future__ import annotations
+
+import re
+
+from workshop.diagnosis.facts import Diagnosis, Facts, tail
+from workshop.diagnosis.settings import Setting
+
+ELSEWHERE = "nothing listens there"
+
+
+def endpoint(f: Facts) -> Setting | None:
+    return f.settings.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f.settings.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+def protocol(f: Facts) -> str:
+    """grpc or http: what the app speaks to its endpoint. The distribution's own default is grpc (0.66b1)."""
+    chosen = f.settings.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or f.settings.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    exporter = f.settings.get("OTEL_TRACES_EXPORTER")
+    if exporter and "otlp_proto_http" in exporter.value:
+        return "http"
+    return "http" if chosen and chosen.value.startswith("http") else "grpc"
+
+
+def not_exported(f: Facts) -> Diagnosis | None:
+    setting = f.settings.get("OTEL_TRACES_EXPORTER")
+    if f.stored is None or f.stored or not setting or any(v.startswith("otlp") for v in setting.value.split(",")):
+        return None
+    return Diagnosis(
+        "not-exported",
+        f"{setting.where}: {setting.shown} {setting.value}",
+        "an exporter that sends traces away: otlp",
+        "the spans are made, and go only to the terminal",
+        f"write `console,otlp` in {setting.where}",
+        "300/300/300",
+    )
+
+
+def jaeger_not_up(f: Facts) -> Diagnosis | None:
+    if not f.jaeger_problem:
+        return None
+    return Diagnosis(
+        "jaeger-not-up",
+        f.jaeger_problem,
+        "a Jaeger that answers",
+        "traces are kept by Jaeger; without it there is nowhere to send them",
+        "run `workshop up`, then check again",
+        "300/300/300",
+    )
+
+
+def endpoint_without_scheme(f: Facts) -> Diagnosis | None:
+    setting = endpoint(f)
+    if f.stored != [] or not setting or re.match(r"https?://", setting.value):
+        return None
+    insecure = f.settings.get("OTEL_EXPORTER_OTLP_INSECURE")
+    if insecure and insecure.value.lower() == "true" and protocol(f) == "grpc":
+        return None
+    return Diagnosis(
+        "endpoint-without-scheme",
+        f"{setting.where}: {setting.shown} {setting.value}",
+        f"http://{setting.value.replace('0.0.0.0', 'localhost')}",
+        "without http:// the exporter speaks TLS (grpc) or finds no host (http)",
+        f"write http:// before the host in {setting.where}",
+        "300/300/300",
+    )
+
+
+def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
+    setting = endpoint(f)
+    if f.stored != [] or not setting:
+        return None
+    match = re.match(r"(https?)://([^:/]+)(?::(\d+))?(/\S*)?", setting.value)
+    if not match:
+        return None
+    scheme, host, port, path = match.groups()
+    right = {"grpc": "4317", "http": "4318"}[protocol(f)]
+    other = {"grpc": "4318", "http": "4317"}[protocol(f)]
+    if port == other:
+        return Diagnosis(
+            "wrong-port",
+            f"{setting.where}: {setting.shown} {setting.value}, and the protocol is {protocol(f)}",
+            f"http://{host}:{right}",
+            "4317 speaks OTLP over gRPC, 4318 speaks OTLP over HTTP; neither understands the other",
+            f"write port {right} in {setting.where}, or set OTEL_EXPORTER_OTLP_PROTOCOL="
+            + ("http/protobuf" if protocol(f) == "grpc" else "grpc"),
+            "300/300/300",
+        )
+    if scheme == "https":
+        return Diagnosis(
+            "endpoint-https",
+            f"{setting.where}: {setting.shown} {setting.value}",
+            f"http://{host}:{port or right}",
+            "https:// asks for TLS, and this Jaeger speaks without",
+            f"write http:// in {setting.where}",
+            "300/300/300",
+        )
+    per_signal = setting.name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    if protocol(f) == "http" and per_signal != bool(path and path.strip("/")):
+        return Diagnosis(
+            "endpoint-path",
+            f"{setting.where}: {setting.shown} {setting.value}",
+            f"http://{host}:{port or right}" + ("/v1/traces" if per_signal else ""),
+            "the endpoint for all signals gets /v1/traces appended; the endpoint for traces alone is used as it is",
+            f"write it so in {setting.where}",
+            "300/300/300",
+        )
+    return None
+
+
+def unreachable(f: Facts) -> Diagnosis | None:
+    refused = "UNAVAILABLE|Connection refused|Transient error|max retries|Max retries|aborting retry"
+    # What stands in a span that was printed is about a call of the app's own, not about the exporter.
+    if f.stored != [] or not re.search(rf'^(?! *").*(?:{refused})', f.output, re.MULTILINE):
+        return None
+    setting = endpoint(f)
+    return Diagnosis(
+        "unreachable",
+        f"{setting.where}: {setting.shown} {setting.value}: {ELSEWHERE}" if setting else f"the default endpoint: {ELSEWHERE}",
+        "http://localhost:4317 (grpc) or http://localhost:4318 (http)",
+        "the exporter could not connect, so the spans were dropped",
+        f"mend the address in {setting.where}" if setting else "run `workshop status`",
+        "300/300/300",
+    )
+
+
+def not_arrived(f: Facts) -> Diagnosis | None:
+    if f.stored != []:
+        return None
+    return Diagnosis(
+        "not-arrived",
+        f"{len(f.spans)} spans were made, and Jaeger has none of this trace"
+        + (f"; the app said last\n{tail(f.output, 3)}" if f.output else ""),
+        "the trace in Jaeger",
+        "the exporter reported no error that is known here",
+        f"run `workshop status`, then `{f.command}` in src/ and read what it says when it stops",
+        "300/300/300",
+    )
+
+
+ARRIVAL = (
+    jaeger_not_up,
+    not_exported,
+    endpoint_without_scheme,
+    endpoint_of_wrong_kind,
+    unreachable,
+    not_arrived,
+)

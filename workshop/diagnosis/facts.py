@@ -1,0 +1,157 @@
+"""What a check knows about one run, and how a diagnosis is found in it.
+
+Each rung is a pure function of `Facts`: it returns a `Diagnosis` when it is the broken one, else None. Rungs are climbed in the
+order in which an app comes to life, so the first broken rung is the cause and not one of its effects. They stand in this
+folder, one file for each stage, and what only one lesson needs in that lesson's `rungs.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from textwrap import fill
+
+from workshop.diagnosis import settings
+from workshop.diagnosis.settings import Setting
+from workshop.errors import UserError
+from workshop.telemetry.spans import Span
+
+FRAME = re.compile(r'File "(src/[^"]+)", line (\d+)')
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One broken rung. `rung` is its name; `do` is the next action; `lesson` is where to read about it."""
+
+    rung: str
+    seen: str
+    expected: str
+    why: str
+    do: str
+    lesson: str = ""
+
+    def __str__(self) -> str:
+        read = f"{self.lesson}/README.md" if self.lesson else ""
+        rows = [("seen", self.seen), ("expected", self.expected), ("why", self.why), ("do", self.do), ("read", read)]
+        return "\n".join(_row(name, text) for name, text in rows if text)
+
+
+def _row(name: str, text: str) -> str:
+    first, *more = text.splitlines() or [""]
+    head = fill(
+        first, 79, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join([head, *(" " * 12 + line[:66] for line in more)])
+
+
+class Broken(UserError):
+    """A check is red; `diagnosis` says why."""
+
+    def __init__(self, diagnosis: Diagnosis):
+        super().__init__(str(diagnosis))
+        self.diagnosis = diagnosis
+
+
+@dataclass
+class Response:
+    """One request of the check and what came back. `agent` is its own User-Agent, by which its span is found.
+
+    `trace_id` and `parent_id` are what the request's `traceparent` header said, if it had one. `status` is 0 when the app
+    did not answer, and `problem` says why. `wanted` holds the statuses that are right; `traced` is whether a span is due."""
+
+    method: str
+    path: str
+    agent: str
+    wanted: tuple[int, ...] = ()
+    traced: bool = True
+    trace_id: str | None = None
+    parent_id: str | None = None
+    status: int = 0
+    headers: dict = field(default_factory=dict)
+    text: str = ""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass
+class Facts:
+    """All that a check knows about one run of the learner's app. Paths and ports are the learner's own, not the copy's."""
+
+    lesson: str
+    command: str
+    files: dict[str, str] = field(default_factory=dict)
+    output: str = ""
+    exit_code: int | None = None
+    listened: bool = False
+    port: int = 5001
+    listening_ports: tuple[int, ...] = ()
+    port_owner: str = ""
+    stopped: bool = True
+    responses: list[Response] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    stored: list[Span] | None = None
+    jaeger_problem: str = ""
+    wants: str = ""
+    about: Response | None = None
+    service: str = "todo"
+    shadows: tuple[str, ...] = ()
+    packages: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def script(self) -> str:
+        """The learner's file that holds the command line: run.sh, or what the lesson starts instead."""
+        return script(self.command)
+
+    @property
+    def run_sh(self) -> str:
+        return self.files.get(self.script, "")
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        return settings.read(self.run_sh, f"src/{self.script}")
+
+    @property
+    def asked(self) -> list[Response]:
+        """The requests that the check is about: one, or all that must be traced."""
+        return [self.about] if self.about else [response for response in self.responses if response.traced]
+
+    def spans_of(self, response: Response) -> list[Span]:
+        return [span for span in self.spans if span.user_agent == response.agent]
+
+
+Rung = Callable[[Facts], "Diagnosis | None"]
+
+
+def script(command: str) -> str:
+    """The file that a command line runs, such as run.sh in `sh run.sh`."""
+    found = re.search(r"\bsh ([\w-]+\.sh)\b", command)
+    return found[1] if found else "run.sh"
+
+
+def climb(facts: Facts, rungs: Iterable[Rung], otherwise: Diagnosis | None = None) -> Diagnosis | None:
+    """The first broken rung, or `otherwise` when all hold."""
+    for rung in rungs:
+        if found := rung(facts):
+            return found
+    return otherwise
+
+
+def tail(text: str, lines: int = 5) -> str:
+    """The last lines of what an app printed."""
+    kept = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(kept[-lines:])
+
+
+def frame(output: str) -> str:
+    """The last line of the learner's code in a traceback, as `file:line`; empty where there is none."""
+    frames = FRAME.findall(output)
+    return ":".join(frames[-1]) if frames else ""
+
+
+def exception(output: str) -> str:
+    """The last exception that an app printed."""
+    lines = re.findall(r"^((?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt|NotFound|Warning)(?:: .*)?)$", output, re.MULTILINE)
+    return lines[-1][:200] if lines else "it failed"

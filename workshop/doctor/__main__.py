@@ -1,0 +1,5 @@
+import sys
+
+from workshop.doctor.doctor import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""What runs beside the app: one lifecycle for all, one file for each program."""

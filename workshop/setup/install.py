@@ -1,0 +1,135 @@
+"""Makes the workshop ready: `.venv` with the pinned packages and this workshop in it, and Jaeger's binary beside it.
+
+`python3 -m workshop.setup.install` needs nothing but Python 3.10, may be run again at any time, and repairs what an
+interrupted run left. `--only python` and `--only jaeger` do one half, `--only tests` adds what the tests of the
+workshop itself need.
+"""
+
+import sys
+
+if sys.platform == "win32":
+    sys.exit("The workshop runs on Linux and macOS. On Windows use WSL or a dev container; README.md says how.")
+if sys.version_info < (3, 10):  # so this file alone keeps to syntax that an old Python can read
+    from shutil import which
+    from subprocess import call
+
+    known = ["python3." + str(minor) for minor in range(14, 9, -1)]
+    newer = [name for name in known if which(name) and call([name, "-c", ""]) == 0]
+    cure = "Run: make demo PYTHON=%s" % newer[0] if newer else "Install a newer one: python.org, your system, or uv."
+    sys.exit("The workshop needs Python 3.10 or newer; %s is %d.%d.\n%s" % (sys.executable, *sys.version_info[:2], cure))
+
+import argparse
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from workshop.programs import roads
+from workshop.programs.program import JAEGER
+from workshop.setup.environments import (
+    EnvironmentFailed,
+    add_requirements,
+    defer_signals,
+    end_by_signals,
+    inherited_environment,
+    kill_group,
+    locked,
+    make_environment,
+)
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TEST_REQUIREMENTS = ROOT / "workshop" / "tests" / "requirements.txt"
+
+
+def install_python(root: Path = ROOT) -> bool:
+    """Make `.venv` hold the pinned packages and the workshop. Returns whether anything was to do.
+
+    Raises EnvironmentFailed."""
+    with locked(root / ".saved" / "install.lock", lambda: _say("packages", "another install is at work; waiting")):
+        return make_environment(root / ".venv", root / "requirements.txt", lambda text: _say("packages", text), editable=root)
+
+
+class Beside:
+    """Brings Jaeger's binary in a process of its own, while the packages are installed; its lines come prefixed."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "workshop.programs.roads", JAEGER.name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+            env={**inherited_environment(), "PYTHONUTF8": "1"},
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait(self) -> bool:
+        """Wait until it ends; False when no road led to Jaeger."""
+        self._reader.join()
+        return self._process.wait() == 0
+
+    def stop(self) -> None:
+        """End it; it ends what it has started itself."""
+        if self._process.poll() is None:
+            kill_group(self._process.pid, signal.SIGTERM)
+        self._process.wait()
+
+    def _read(self) -> None:
+        with self._process.stdout as pipe:
+            for line in pipe:
+                _say("jaeger", line.decode(errors="replace").rstrip())
+
+
+def _say(part: str, text: str) -> None:
+    for line in text.splitlines():
+        print(f"{part:<8} | {line}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Install both halves, or the part that `--only` names. The exit status is 0 when lessons can begin."""
+    parser = argparse.ArgumentParser(prog="python3 -m workshop.setup.install", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("python", "jaeger", "tests"), help="do only this part")
+    only = parser.parse_args(arguments).only
+    end_by_signals()
+    started = time.monotonic()
+    beside, changed = None, False
+    try:
+        if only in (None, "jaeger") and roads.at_hand(JAEGER) is None:
+            changed = True
+            with defer_signals():
+                beside = Beside()
+        if only in (None, "python"):
+            changed |= install_python()
+            if beside:
+                _say("packages", "ready")
+        if only == "tests":
+            add_requirements(ROOT / ".venv", TEST_REQUIREMENTS, lambda text: _say("tests", text))
+        if beside and not beside.wait():
+            _say("jaeger", "No Jaeger yet. The lessons before it work; `workshop up` tries again.")
+            if only == "jaeger":
+                return 1
+    except EnvironmentFailed as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"\n{error.filename or ROOT}: {error.strerror}. The repository must lie where you may write.",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Run it again: it goes on from here.", file=sys.stderr)
+        return 130
+    finally:
+        if beside:
+            beside.stop()
+    if changed:
+        print(f"Ready after {time.monotonic() - started:.0f} s. Next: source .venv/bin/activate, then: workshop")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

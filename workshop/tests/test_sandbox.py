@@ -1,0 +1,105 @@
+"""The copy on which a check works: whole, with ports of its own, and told in the learner's own words."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
+from workshop.course import lessons
+from workshop.diagnosis.facts import Broken
+
+LESSON = "300/300/100"
+
+
+class Mine:
+    """A lesson whose repository is somewhere else, so that a test can fill its `src/`."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        (root / "src").mkdir()
+
+    def put(self, name: str, data: bytes) -> None:
+        path = self.root / "src" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Mine:
+    (tmp_path / "home").mkdir()
+    return Mine(tmp_path / "home")
+
+
+def copied(mine: Mine, tmp_path: Path) -> Sandbox:
+    return Sandbox.of(mine, MINE, tmp_path / "copy")
+
+
+def test_start_and_end_are_the_replay(tmp_path: Path):
+    lesson = lessons.find(LESSON)
+    start, end = (Sandbox.of(lesson, at, tmp_path / at).folder / "run.sh" for at in (START, END))
+    assert "opentelemetry-instrument" not in start.read_text() and "opentelemetry-instrument" in end.read_text()
+
+
+def test_mine_is_a_copy_without_what_a_running_app_makes(mine: Mine, tmp_path: Path):
+    for name in (
+        "run.sh",
+        "todo/views.py",
+        "notes with spaces ü.txt",
+        "instance/todo.db",
+        "output.log",
+        "todo/__pycache__/x.pyc",
+    ):
+        mine.put(name, b"5001\n")
+    folder = copied(mine, tmp_path).folder
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert there == {"run.sh", "todo/views.py", "notes with spaces ü.txt"}
+
+
+def test_ports_are_swapped_where_they_stand_alone_and_back(mine: Mine, tmp_path: Path):
+    mine.put("run.sh", b"flask run -p 5001  # not 15001, 5001.5 or 50011\n")
+    mine.put("picture.png", b"\x89PNG\x00 5001 \xff")
+    sandbox = copied(mine, tmp_path)
+    sandbox.use_ports()
+    text = (sandbox.folder / "run.sh").read_text()
+    assert f"-p {sandbox.ports[APP]}  # not 15001, 5001.5 or 50011" in text
+    assert sandbox.unswap(text) == "flask run -p 5001  # not 15001, 5001.5 or 50011\n"
+    assert (sandbox.folder / "picture.png").read_bytes() == b"\x89PNG\x00 5001 \xff"
+    assert (mine.root / "src" / "run.sh").read_text().startswith("flask run -p 5001")
+
+
+def test_the_copy_is_byte_for_byte_but_for_ports(mine: Mine, tmp_path: Path):
+    for name, data in {"run.sh": b"run -p 5001\r\n# \xe4\r\n", "bom.py": b"\xef\xbb\xbfport = 5001", "none": b"5001"}.items():
+        mine.put(name, data)
+    (mine.root / "src" / "run.sh").chmod(0o744)
+    sandbox = copied(mine, tmp_path)
+    sandbox.use_ports()
+    here = str(sandbox.ports[APP]).encode()
+    for name in ("run.sh", "bom.py", "none"):
+        was = mine.root / "src" / name
+        assert (sandbox.folder / name).read_bytes() == was.read_bytes().replace(b"5001", here)
+        assert (sandbox.folder / name).stat().st_mode == was.stat().st_mode
+    sandbox.use_ports({APP: 7})
+    assert (sandbox.folder / "none").read_bytes() == b"7"
+
+
+def test_paths_of_the_copy_are_told_as_the_learners(mine: Mine, tmp_path: Path):
+    sandbox = copied(mine, tmp_path)
+    said = f'File "{sandbox.folder}/todo/views.py", line 7; {sandbox.folder.parent}/check.db'
+    assert sandbox.unswap(said) == 'File "src/todo/views.py", line 7; /…/src/instance/todo.db'
+
+
+@pytest.mark.parametrize(
+    "name, shadows",
+    [("flask.py", True), ("json.py", True), ("views.py", False), ("flask/notes.txt", False), ("rich/__init__.py", True)],
+)
+def test_files_that_hide_a_package_are_found(mine: Mine, tmp_path: Path, name: str, shadows: bool):
+    mine.put(name, b"")
+    assert copied(mine, tmp_path).shadows() == ((f"src/{name.split('/')[0]}",) if shadows else ())
+
+
+def test_a_file_that_cannot_be_copied_is_named(mine: Mine, tmp_path: Path):
+    os.symlink("nowhere", mine.root / "src" / "broken")
+    with pytest.raises(Broken) as caught:
+        copied(mine, tmp_path)
+    assert caught.value.diagnosis.rung == "unreadable" and "src/broken" in caught.value.diagnosis.seen
