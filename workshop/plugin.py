@@ -19,7 +19,7 @@ import pytest
 
 from workshop.checks.process import inherited
 from workshop.checks.sandbox import END, MINE, START
-from workshop.course import lessons, wrong_turns
+from workshop.course import lessons, turns
 from workshop.course.lessons import Lesson, LessonError
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.errors import UserError
@@ -112,7 +112,7 @@ KEY = pytest.StashKey[Session]()
 def lesson_of(path: Path) -> Lesson | None:
     """The lesson in whose folder a test lies, None for any other test."""
     try:
-        if not path.name.startswith("test_") and path.name != wrong_turns.FILE:
+        if not path.name.startswith("test_") and path.name not in turns.HEADINGS:
             return None
         name = path.parent.relative_to(lessons.ROOT).as_posix()
         return lessons.find(name) if lessons.NUMBER.match(name) else None
@@ -133,44 +133,49 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path):
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.name == wrong_turns.FILE and parent.config.stash[KEY].at == END:
-        return WrongTurns.from_parent(parent, path=file_path)
+    if file_path.name in turns.HEADINGS and parent.config.stash[KEY].at == END:
+        return Turns.from_parent(parent, path=file_path)
     return None
 
 
-class WrongTurns(pytest.File):
-    """A lesson's `wrong-turns.md`: one test for each of its sections."""
+class Turns(pytest.File):
+    """A lesson's wrong turns, or its other solutions: one test for each section, with the section's heading as its name."""
 
     def collect(self):
-        for turn in wrong_turns.of(lesson_of(self.path)):
-            yield WrongTurn.from_parent(self, name=f"{turn.rung}: {turn.what}", turn=turn)
+        for turn in turns.of(lesson_of(self.path), self.path.name):
+            name = f"{turn.rung}: {turn.what}" if turn.rung else turn.what
+            yield TurnTaken.from_parent(self, name=name, turn=turn)
 
 
-class WrongTurn(pytest.Item):
-    """The lesson's checks on one wrong turn: the first that is red must be red with the turn's own diagnosis."""
+class TurnTaken(pytest.Item):
+    """The lesson's checks on one turn. Of a wrong one the first that is red must be red with the turn's own diagnosis."""
 
-    def __init__(self, *, turn: wrong_turns.Turn, **more):
+    def __init__(self, *, turn: turns.Turn, **more):
         super().__init__(**more)
         self.turn = turn
 
     def runtest(self) -> None:
+        found = self._first_red()
+        if found and not self.turn.rung:
+            pytest.fail(f"this solution is right, and a check is red with {found.rung}\n{found}", pytrace=False)
+        if self.turn.rung and not found:
+            pytest.fail(f"every check of {lesson_of(self.path).name} is green on this wrong turn", pytrace=False)
+        if self.turn.rung and found.rung != self.turn.rung:
+            pytest.fail(f"must be red with {self.turn.rung}; is red with {found.rung}\n{found}", pytrace=False)
+
+    def _first_red(self) -> Diagnosis | None:
         from workshop.checks.checkpoint import Checkpoint, Record
 
         lesson, session, record = lesson_of(self.path), self.config.stash[KEY], Record()
-        for number, check in enumerate(_checks(lesson)):
-            found = None
-            folder = Path(tempfile.mkdtemp(prefix="workshop-"))
-            try:
+        folder = Path(tempfile.mkdtemp(prefix="workshop-"))
+        try:
+            for number, check in enumerate(_checks(lesson)):
                 check(Checkpoint(lesson, END, folder / str(number), session.jaeger, record, turn=self.turn))
-            except Broken as broken:
-                found = broken.diagnosis
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-            if found:
-                if found.rung != self.turn.rung:
-                    pytest.fail(f"must be red with {self.turn.rung}; is red with {found.rung}\n{found}", pytrace=False)
-                return
-        pytest.fail(f"every check of {lesson.name} is green on this wrong turn", pytrace=False)
+        except Broken as broken:
+            return broken.diagnosis
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return None
 
     def reportinfo(self) -> tuple:
         return self.path, None, self.name
@@ -190,7 +195,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Under pytest-xdist the checks of a lesson stay in one process, which sees whether all of them are green."""
     if hasattr(config, "workerinput"):
         for item in items:
-            if not isinstance(item, WrongTurn) and (lesson := lesson_of(item.path)):
+            if not isinstance(item, TurnTaken) and (lesson := lesson_of(item.path)):
                 item.add_marker(pytest.mark.xdist_group(lesson.name))
 
 
@@ -204,7 +209,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     collected = session.config.stash[KEY].collected
     for item in session.items:
         lesson = lesson_of(item.path)
-        if lesson is None or isinstance(item, WrongTurn):
+        if lesson is None or isinstance(item, TurnTaken):
             continue
         collected.setdefault(lesson.name, []).append(item)
         if item.get_closest_marker("before") is None:

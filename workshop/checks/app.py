@@ -18,8 +18,8 @@ from workshop.checks.process import Process
 from workshop.checks.sandbox import JAEGER_QUERY, OTLP_GRPC, OTLP_HTTP
 from workshop.checks.traces import Traces
 from workshop.course.lessons import LessonError
-from workshop.diagnosis import facts
-from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Rung
+from workshop.diagnosis import facts, stages
+from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Rung, Stage
 from workshop.diagnosis.starting import STARTS
 from workshop.setup.ports import free_port, is_listening, port_owner
 from workshop.telemetry.spans import Console, Span, read_console
@@ -64,7 +64,7 @@ class App(Traces, Metrics, Privacy, Browser):
         if self._process.exit_code is not None:
             self._process.wait(1)  # until its last words are read
         self._listened = self._process.exit_code is None and not self._taken and is_listening(self.port)
-        self.require(*STARTS)
+        self.require(STARTS)
 
     def stop(self) -> None:
         """Stop the app as Ctrl-C does, and whatever of it does not stop by force."""
@@ -140,8 +140,9 @@ class App(Traces, Metrics, Privacy, Browser):
         }
         return Facts(**{**known, **more})
 
-    def require(self, *rungs: Rung, otherwise: Diagnosis | None = None, **more) -> None:
-        """Raise Broken with the first broken rung, or with `otherwise` when all of them hold."""
+    def require(self, *wanted: Stage | Rung, otherwise: Diagnosis | None = None, **more) -> None:
+        """Raise Broken with the first broken rung of these stages, or with `otherwise` when all of them hold."""
+        rungs = stages.expanded(self.checkpoint.lesson, wanted)
         if found := facts.climb(self.facts(**more), rungs, otherwise):
             raise Broken(found)
 

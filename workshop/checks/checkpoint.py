@@ -21,7 +21,7 @@ from workshop.checks.process import Process, environment, shell_environment
 from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
 from workshop.course import lessons
 from workshop.course.lessons import Block, Lesson, LessonError
-from workshop.course.wrong_turns import Turn
+from workshop.course.turns import Turn
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.telemetry.spans import Console, Span
@@ -149,10 +149,10 @@ class Checkpoint:
             app.start()
             yield app
             app.stop()
-            app.require(*ANSWERS)
+            app.require(ANSWERS)
         except Exception:
             app.stop()
-            app.require(*ANSWERS)  # what the test stumbled over may be the effect of a wrong answer
+            app.require(ANSWERS)  # what the test stumbled over may be the effect of a wrong answer
             raise
         finally:
             app.stop()

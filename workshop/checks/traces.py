@@ -22,7 +22,7 @@ class Traces:
 
         `name` and `route`, where given, must be the span's. Raises Broken."""
         spans = self._seen(where)
-        self.require(*SPANS, spans=spans, about=response, wants=where)
+        self.require(SPANS, spans=spans, about=response, wants=where)
         own = [s for s in spans if s.kind == "server" and s.user_agent == response.agent]
         if len(own) != 1:
             raise self.broken(
@@ -64,7 +64,7 @@ class Traces:
             return found
         shown = "\n".join(f"{s.statement[:60]}" for s in found[:4])
         self.require(
-            *STATEMENTS,
+            STATEMENTS,
             otherwise=self.diagnosis(
                 "statements",
                 f"{span.name}: {len(found)} SQL statements\n{shown}".rstrip(),
@@ -93,9 +93,9 @@ class Traces:
         found = [s for s in asked if s.trace_id == span.trace_id and s.parent_id in {call.span_id for call in calls}]
         if len(found) == exactly:
             return found
-        other.require(*SPANS, wants="console")
-        self.require(*CALLS)
-        other.require(*CALLS)
+        other.require(SPANS, wants="console")
+        self.require(CALLS)
+        other.require(CALLS)
         roots = [s for s in asked if not s.parent_id]
         if len(calls) < exactly and roots:
             raise self.broken(
@@ -145,8 +145,8 @@ class Traces:
         except OSError as error:
             found, problem = [], f"Jaeger does not answer at {self.jaeger.query_url}: {error}"
         if not found:
-            rungs = SPANS if self.spans else [rung for rung in SPANS if rung is not rungs.no_span]
-            self.require(*rungs, *ARRIVAL, about=response, stored=[], jaeger_problem=problem)
+            made = [SPANS] if self.spans else [rung for rung in SPANS if rung is not rungs.no_span]
+            self.require(*made, ARRIVAL, about=response, stored=[], jaeger_problem=problem)
         known = {span.span_id for span in self._stored}
         self._stored += [span for span in found if span.span_id not in known]
         return self.server_span(response, name, route, where="jaeger")

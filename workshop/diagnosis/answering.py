@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from workshop.diagnosis.facts import Diagnosis, Facts, Response, exception, frame
+from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, exception, frame
 
 
 def does_not_answer(f: Facts) -> Diagnosis | None:
@@ -76,4 +76,4 @@ def does_not_stop(f: Facts) -> Diagnosis | None:
     )
 
 
-ANSWERS = (does_not_answer, missing_column, wrong_status, does_not_stop)
+ANSWERS = Stage("ANSWERS", does_not_answer, missing_column, wrong_status, does_not_stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from workshop.diagnosis.facts import Diagnosis, Facts, tail
+from workshop.diagnosis.facts import Diagnosis, Facts, Stage, tail
 from workshop.diagnosis.settings import Setting
 
 ELSEWHERE = "nothing listens there"
@@ -139,7 +139,8 @@ def not_arrived(f: Facts) -> Diagnosis | None:
     )
 
 
-ARRIVAL = (
+ARRIVAL = Stage(
+    "ARRIVAL",
     jaeger_not_up,
     not_exported,
     endpoint_without_scheme,

@@ -125,6 +125,17 @@ class Facts:
 Rung = Callable[[Facts], "Diagnosis | None"]
 
 
+class Stage(tuple):
+    """The rungs of one stage of an app's life, in their order. `name` is the one under which a lesson adds its own."""
+
+    name: str
+
+    def __new__(cls, name: str, *rungs: Rung) -> Stage:
+        stage = super().__new__(cls, rungs)
+        stage.name = name
+        return stage
+
+
 def script(command: str) -> str:
     """The file that a command line runs, such as run.sh in `sh run.sh`."""
     found = re.search(r"\bsh ([\w-]+\.sh)\b", command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis import settings
-from workshop.diagnosis.facts import Diagnosis, Facts
+from workshop.diagnosis.facts import Diagnosis, Facts, Stage
 
 
 def misspelt_setting(f: Facts) -> Diagnosis | None:
@@ -219,7 +219,8 @@ def engine_unwatched(f: Facts) -> Diagnosis | None:
     )
 
 
-SPANS = (
+SPANS = Stage(
+    "SPANS",
     misspelt_setting,
     wrong_exporter,
     not_under_agent,
@@ -231,5 +232,5 @@ SPANS = (
     internal_instead_of_server,
     wrong_service,
 )
-STATEMENTS = (sqlalchemy_out_of_range, engine_unwatched)
-CALLS = (wrong_propagator,)
+STATEMENTS = Stage("STATEMENTS", sqlalchemy_out_of_range, engine_unwatched)
+CALLS = Stage("CALLS", wrong_propagator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis import settings
-from workshop.diagnosis.facts import Diagnosis, Facts, exception, frame, tail
+from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame, tail
 
 
 def shadowed(f: Facts) -> Diagnosis | None:
@@ -158,7 +158,8 @@ def never_listens(f: Facts) -> Diagnosis | None:
     )
 
 
-STARTS = (
+STARTS = Stage(
+    "STARTS",
     shadowed,
     no_such_command,
     not_installed,

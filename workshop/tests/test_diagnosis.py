@@ -13,7 +13,7 @@ from workshop.checks.process import environment
 from workshop.checks.sandbox import ADVISOR, END
 from workshop.checks.stand_in import StandIn, pass_on
 from workshop.course import lessons
-from workshop.course.wrong_turns import FILE, HEADING, Turn
+from workshop.course.turns import HEADINGS, WRONG, Turn
 from workshop.diagnosis import facts
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.arrival import ARRIVAL
@@ -162,8 +162,8 @@ def test_every_lesson_that_changes_src_keeps_three_wrong_turns():
     few = []
     for lesson in lessons.lessons():
         if any(block.title.startswith("src/") for block in lesson.blocks):
-            path = lesson.folder / FILE
-            if not path.exists() or len(HEADING.findall(path.read_text(encoding="utf-8"))) < 3:
+            path = lesson.folder / WRONG
+            if not path.exists() or len(HEADINGS[WRONG].findall(path.read_text(encoding="utf-8"))) < 3:
                 few.append(lesson.name)
     assert not few
 

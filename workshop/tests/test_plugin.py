@@ -45,6 +45,13 @@ TURN = """## not-three: another number
 +echo four
 ```
 """
+OTHER = """## by printf
+
+```diff title="src/count{n}.sh"
+-echo three
++printf 'three\\n'
+```
+"""
 RUN = 'checkpoint.run("sh count{n}.sh").output'
 DEFECTS = {
     "nothing": [],
@@ -54,6 +61,7 @@ DEFECTS = {
     "red before with something else": [("test_it.py", 'before("not-three")', 'before("no-spans")')],
     "a wrong turn that stays green": [("wrong-turns.md", "+echo four", "+echo thirty-three")],
     "a wrong turn with another diagnosis": [("wrong-turns.md", "## not-three", "## no-spans")],
+    "another solution that is red": [("other-solutions.md", "+printf 'three\\n'", "+echo 3")],
 }
 NAMES = {what: f"100/{number}00" for number, what in enumerate(DEFECTS, 1)}
 
@@ -65,7 +73,7 @@ def run(bare):
     shutil.copy2(ROOT / "pyproject.toml", bare.root)
     shutil.copy2(ROOT / "requirements.txt", bare.root)
     for number, (what, changes) in enumerate(DEFECTS.items()):
-        texts = {"README.md": PAGE, "test_it.py": TEST, "wrong-turns.md": TURN}
+        texts = {"README.md": PAGE, "test_it.py": TEST, "wrong-turns.md": TURN, "other-solutions.md": OTHER}
         for name, old, new in changes:
             assert old in texts[name]
             texts[name] = texts[name].replace(old, new)
@@ -85,7 +93,7 @@ def run(bare):
 def test_at_the_end_all_is_green_used_and_as_shown_and_every_wrong_turn_red(run, processes):
     code, said = run("--at", "end", *processes)
     assert code == 1
-    assert "5 failed, 9 passed" in said
+    assert "6 failed, 18 passed" in said
     unused = NAMES["a command that no test uses"]
     assert re.findall(r"^(\S+): no test uses this (\w+) block", said, re.M) == [
         (f"{unused}/README.md:9", "command"),
@@ -96,15 +104,36 @@ def test_at_the_end_all_is_green_used_and_as_shown_and_every_wrong_turn_red(run,
     for proves_nothing in ("a command that no test uses", "a check that is green before", "a wrong turn that stays green"):
         assert f"every check of {NAMES[proves_nothing]} is green on this wrong turn" in said
     assert "must be red with no-spans; is red with not-three" in said
+    assert "this solution is right, and a check is red with not-three" in said
     assert "Traceback" not in said
 
 
 def test_at_the_start_every_check_is_red_with_the_diagnosis_it_names(run):
     code, said = run("--at", "start")
     assert code == 1
-    assert "2 failed, 5 passed" in said
+    assert "2 failed, 6 passed" in said
     assert "This check is green before its lesson; it must be red with not-three." in said
     assert "Before its lesson this check must be red with no-spans; it is red with not-three" in said
+
+
+def test_tests_of_a_lesson_share_what_they_ask_for(run, bare):
+    shared = TEST.replace('checkpoint.run("sh count{n}.sh").output', "checkpoint.shared(count)").replace("{n}", "0")
+    run_once = (
+        "def count(checkpoint):\n    checkpoint.run('sh count0.sh')\n    return (checkpoint.folder / 'runs').read_text()\n"
+    )
+    again = (
+        shared.split("\n\n\n")[1]
+        .replace("test_it_says_three", "test_it_says_it_once")
+        .replace('"three" in said', 'said == "three\\n"')
+    )
+    name = NAMES["nothing"]
+    bare.write(f"{name}/README.md", PAGE.replace("{n}", "0").replace("echo three", "echo three | tee -a runs"))
+    bare.write(f"{name}/test_it.py", f"{shared}\n\n{again}\n\n{run_once}")
+    (bare.root / name / "wrong-turns.md").unlink()
+    (bare.root / name / "other-solutions.md").unlink()
+    assert "2 passed" in run("--at", "end", name)[1]
+    code, said = run("--at", "start", name)
+    assert code == 1 and "FileNotFoundError" in said
 
 
 def test_on_the_learners_own_work_a_red_check_is_a_diagnosis_without_a_traceback(run, bare):

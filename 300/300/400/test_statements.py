@@ -8,7 +8,7 @@ import pytest
 
 from workshop.checks.checkpoint import Checkpoint
 from workshop.checks.sandbox import END
-from workshop.course import wrong_turns
+from workshop.course import turns
 
 # A database as the lessons before this one have made it.
 BEFORE = """
@@ -105,7 +105,7 @@ def test_the_page_sends_no_more_statements_for_ten_tasks_than_for_two(checkpoint
 
 def hold_picture(checkpoint):
     """Hold picture and text against the page as it was first written, without the cure: the first wrong turn."""
-    uncured = wrong_turns.of(checkpoint.lesson)[0]
+    uncured = turns.of(checkpoint.lesson, turns.WRONG)[0]
     first = Checkpoint(checkpoint.lesson, END, checkpoint.folder / "first", None, turn=uncured)
     with first.serve() as app:
         add_tasks(first, app, range(1, 11))

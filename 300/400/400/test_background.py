@@ -11,7 +11,7 @@ import pytest
 from workshop.checks.checkpoint import Checkpoint
 from workshop.checks.sandbox import ADVISOR, END
 from workshop.checks.stand_in import StandIn, response
-from workshop.course import wrong_turns
+from workshop.course import turns
 from workshop.course.requirements import requirements
 from workshop.setup.ports import free_port
 
@@ -208,7 +208,9 @@ def points_back(checkpoint, app, answer):
 
 def show_the_fault(checkpoint, advisor):
     """What the lesson shows of a run in which the threads begin with an empty context: the first wrong turn."""
-    first = Checkpoint(checkpoint.lesson, END, checkpoint.folder / "first", None, turn=wrong_turns.of(checkpoint.lesson)[0])
+    first = Checkpoint(
+        checkpoint.lesson, END, checkpoint.folder / "first", None, turn=turns.of(checkpoint.lesson, turns.WRONG)[0]
+    )
     first.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{advisor.port}"
     with first.serve() as app:
         take(app, b"Tidy up\n")
