@@ -234,9 +234,9 @@ def doctor(ctx: click.Context) -> None:
 
     Example: workshop doctor
     """
-    from workshop.doctor import doctor
+    from workshop.doctor import report
 
-    ctx.exit(doctor.main(click.style, click.echo))
+    ctx.exit(report.main(click.style, click.echo))
 
 
 @main.command()

@@ -1,5 +1,5 @@
 import sys
 
-from workshop.doctor.doctor import main
+from workshop.doctor.report import main
 
 sys.exit(main())

@@ -25,8 +25,9 @@ import pytest
 
 from workshop.checks.process import FAST_EXPORT, environment
 from workshop.course.lessons import ROOT
-from workshop.doctor import doctor
-from workshop.doctor.doctor import FIX, NOTE, OK, Machine, Package
+from workshop.doctor import findings, machine, report
+from workshop.doctor.findings import FIX, NOTE, OK
+from workshop.doctor.machine import Machine, Package
 from workshop.programs import jaeger
 from workshop.setup.ports import free_port
 
@@ -34,8 +35,8 @@ from workshop.setup.ports import free_port
 @cache
 def here() -> Machine:
     """This machine; where the tests may run on different ones, as a healthy one."""
-    seen = doctor.gather(ports=some_ports())
-    typed = {name: str(seen.prefix / "bin") for name in doctor.TYPED}
+    seen = machine.gather(ports=some_ports())
+    typed = {name: str(seen.prefix / "bin") for name in machine.TYPED}
     return replace(seen, typed=typed, place="", docker=None, jaeger="running", exported={}, interrupts=True, memory=4e9)
 
 
@@ -43,9 +44,9 @@ def some_ports() -> dict[str, int]:
     return {"app": free_port(), **jaeger.free_ports()}
 
 
-def the(name: str, m: Machine) -> doctor.Finding:
+def the(name: str, m: Machine) -> findings.Finding:
     """The one finding of this name."""
-    (finding,) = [finding for finding in doctor.examine(m) if finding.name == name]
+    (finding,) = [finding for finding in findings.examine(m) if finding.name == name]
     return finding
 
 
@@ -86,18 +87,18 @@ def clone(tmp_path: Path) -> Path:
 
 
 def test_a_healthy_machine_has_nothing_to_fix():
-    findings = doctor.examine(here())
-    assert [finding for finding in findings if finding.level == FIX] == []
-    assert [finding for finding in findings if finding.level != OK and not (finding.expected and finding.do)] == []
+    found = findings.examine(here())
+    assert [finding for finding in found if finding.level == FIX] == []
+    assert [finding for finding in found if finding.level != OK and not (finding.expected and finding.do)] == []
 
 
 # The machine and its Python
 
 
 def test_windows_itself_is_told_of_wsl_and_nothing_else_is_asked():
-    findings = doctor.examine(Machine(system="Windows"))
-    assert [finding.level for finding in findings] == [FIX, OK]
-    assert "wsl --install" in findings[0].do
+    found = findings.examine(Machine(system="Windows"))
+    assert [finding.level for finding in found] == [FIX, OK]
+    assert "wsl --install" in found[0].do
 
 
 def test_wsl_is_recognized_and_a_drive_of_windows_is_noted():
@@ -117,7 +118,7 @@ def test_wsl_is_recognized_and_a_drive_of_windows_is_noted():
 def test_a_cloud_workspace_is_recognized_with_the_address_of_the_app(variables, said, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert said in the("machine", doctor.gather(ports={**some_ports(), "app": 5001})).seen
+    assert said in the("machine", machine.gather(ports={**some_ports(), "app": 5001})).seen
 
 
 def test_an_unknown_system_is_noted():
@@ -125,9 +126,9 @@ def test_an_unknown_system_is_noted():
 
 
 def test_an_old_python_is_told_of_a_newer_one_and_nothing_else_is_asked():
-    findings = doctor.examine(replace(here(), python=(3, 9, 18), newer="python3.12"))
-    assert [finding.level for finding in findings] == [OK, FIX]
-    assert cure(findings[1].do) == "make clean install PYTHON=python3.12"
+    found = findings.examine(replace(here(), python=(3, 9, 18), newer="python3.12"))
+    assert [finding.level for finding in found] == [OK, FIX]
+    assert cure(found[1].do) == "make clean install PYTHON=python3.12"
 
 
 def test_a_python_without_pins_and_one_of_32_bit_are_noted():
@@ -136,7 +137,8 @@ def test_a_python_without_pins_and_one_of_32_bit_are_noted():
 
 
 def test_python_3_8_can_read_the_doctor():
-    ast.parse(Path(doctor.__file__).read_text(encoding="utf-8"), feature_version=(3, 8))
+    for module in (machine, findings, report):
+        ast.parse(Path(module.__file__).read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
 # The environment and its packages
@@ -220,9 +222,9 @@ def test_missing_packages_are_counted():
 
 def test_names_and_values_are_judged_only_where_the_packages_are_that_know_them():
     exported = {"OTEL_TRACES_EXPORTER": "console", "OTEL_ANY": "1"}
-    (finding,) = doctor.variables(replace(here(), packages={}, exported=exported))
+    (finding,) = findings.variables(replace(here(), packages={}, exported=exported))
     assert finding.level == NOTE and finding.seen == "your shell exports OTEL_TRACES_EXPORTER, OTEL_ANY"
-    assert doctor.variables(replace(here(), exported={"OTEL_TRACES_EXPORTER": "console, otlp,"}))[0].level == NOTE
+    assert findings.variables(replace(here(), exported={"OTEL_TRACES_EXPORTER": "console, otlp,"}))[0].level == NOTE
 
 
 def test_the_cure_for_packages_depends_on_where_they_are():
@@ -238,7 +240,7 @@ def test_the_cure_for_packages_depends_on_where_they_are():
 def test_pins_of_another_system_or_python_do_not_count():
     old = "a==1 ; python_version < '3' \\\n    --hash=sha256:0\n"
     new = "B_c==2.0 ; python_version >= '3' \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n"
-    assert doctor.pins(f"{old}# comment\n{new}") == {"b-c": "2.0"}
+    assert findings.pins(f"{old}# comment\n{new}") == {"b-c": "2.0"}
 
 
 # What is on the machine
@@ -248,7 +250,7 @@ def test_a_missing_command_is_named_with_the_way_to_get_it(tmp_path, monkeypatch
     for name in ("bash", "curl", "git", "apt-get"):
         (tmp_path / name).symlink_to(shutil.which("true"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    finding = the("commands", replace(doctor.gather(ports=some_ports()), typed=here().typed))
+    finding = the("commands", replace(machine.gather(ports=some_ports()), typed=here().typed))
     assert (finding.level, finding.seen) == (FIX, "no make")
     assert finding.do.endswith("apt-get install make`")
 
@@ -267,30 +269,30 @@ def listener(port: int, cwd: Path):
 
 
 def ports_of(m: Machine) -> list[tuple[str, str, str]]:
-    return [(finding.level, finding.seen, finding.do) for finding in doctor.ports(m)]
+    return [(finding.level, finding.seen, finding.do) for finding in findings.ports(m)]
 
 
 @pytest.mark.parametrize("name", ["app", "grpc"])
 def test_a_stranger_on_a_port_is_named_and_can_be_ended_as_told(name, tmp_path):
     ports = some_ports()
     with listener(ports[name], tmp_path) as stranger:
-        taken = next(entry for entry in ports_of(doctor.gather(ports=ports)) if entry[0] == FIX)
+        taken = next(entry for entry in ports_of(machine.gather(ports=ports)) if entry[0] == FIX)
         assert re.fullmatch(rf"{ports[name]} is taken by .* \(process {stranger.pid}\)", taken[1])
         subprocess.run(["bash", "-c", cure(taken[2])], check=True)
         stranger.wait(10)
-    assert [entry[0] for entry in ports_of(doctor.gather(ports=ports))] == [OK]
+    assert [entry[0] for entry in ports_of(machine.gather(ports=ports))] == [OK]
 
 
 def test_the_learners_own_app_on_its_port_is_fine(clone):
     ports = some_ports()
     with listener(ports["app"], clone / "src"):
-        own, *free = ports_of(doctor.gather(root=clone, ports=ports))
+        own, *free = ports_of(machine.gather(root=clone, ports=ports))
     assert own[0] == OK and own[1].startswith(f"{ports['app']} is your app's: ")
     assert [entry[0] for entry in free] == [OK]
 
 
 def test_a_port_of_an_unknown_owner_is_still_taken():
-    (finding,) = doctor.ports(replace(here(), listeners={5001: "another program"}))
+    (finding,) = findings.ports(replace(here(), listeners={5001: "another program"}))
     assert finding.level == FIX and "lsof" in finding.do
 
 
@@ -320,15 +322,15 @@ def answering(port: int):
 def test_a_jaeger_on_its_ports_is_fine():
     ports = some_ports()
     with answering(ports["query"]), answering(ports["grpc"]), answering(ports["http"]):
-        m = doctor.gather(ports=ports)
-    assert doctor.jaeger(m).level == OK and doctor.jaeger(m).seen.startswith("running")
+        m = machine.gather(ports=ports)
+    assert findings.jaeger(m).level == OK and findings.jaeger(m).seen.startswith("running")
     assert ports_of(m) == [(OK, f"free: {ports['app']}", "")]
 
 
 def test_a_jaeger_that_takes_no_spans_is_to_fix():
     ports = some_ports()
     with answering(ports["query"]):
-        finding = doctor.jaeger(doctor.gather(ports=ports))
+        finding = findings.jaeger(machine.gather(ports=ports))
     assert finding.level == FIX and f"nothing listens on {ports['grpc']} and {ports['http']}" in finding.seen
 
 
@@ -343,11 +345,11 @@ def test_a_jaeger_url_that_nobody_answers_is_to_fix_and_unset():
 
 def test_the_nearest_road_to_jaeger_is_told():
     m = replace(here(), jaeger="not running; `workshop up` starts it", binary=False, docker=None)
-    assert doctor.jaeger(replace(m, docker="")).level == OK
-    assert doctor.jaeger(replace(m, binary=True)).level == OK
-    far = doctor.jaeger(replace(m, archive="github.com", go="go1.26.8"))
+    assert findings.jaeger(replace(m, docker="")).level == OK
+    assert findings.jaeger(replace(m, binary=True)).level == OK
+    far = findings.jaeger(replace(m, archive="github.com", go="go1.26.8"))
     assert far.level == NOTE and "github.com" in far.seen and "go1.26.8 can build it" in far.seen
-    assert doctor.jaeger(m).level == FIX
+    assert findings.jaeger(m).level == FIX
 
 
 def test_the_far_roads_are_looked_for_where_no_near_one_is(tmp_path, monkeypatch):
@@ -357,10 +359,10 @@ def test_the_far_roads_are_looked_for_where_no_near_one_is(tmp_path, monkeypatch
     with socket.create_server(("127.0.0.1", 0)) as mirror:
         address = f"http://127.0.0.1:{mirror.getsockname()[1]}"
         monkeypatch.setenv("WORKSHOP_ARCHIVES", address)
-        m = doctor.gather(ports=some_ports())
+        m = machine.gather(ports=some_ports())
         assert (m.binary, m.archive, m.go) == (False, "127.0.0.1", "go1.99.1")
     tool(tmp_path / "bin", "go", "echo go1.20.1")
-    m = doctor.gather(ports=some_ports())
+    m = machine.gather(ports=some_ports())
     assert (m.binary, m.archive, m.go) == (False, "", "")
 
 
@@ -384,30 +386,30 @@ def tool(folder: Path, name: str, script: str) -> None:
 def test_docker_is_asked_and_each_way_to_fail_has_its_cure(script, system, level, said, do, tmp_path, monkeypatch):
     tool(tmp_path, "docker", script)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    m = replace(here(), docker=doctor.gather(ports=some_ports()).docker, system=system, place="")
-    finding = doctor.docker(m)
+    m = replace(here(), docker=machine.gather(ports=some_ports()).docker, system=system, place="")
+    finding = findings.docker(m)
     assert finding.level == level and said in finding.seen and do in finding.do
 
 
 def test_docker_is_looked_at_in_wsl_and_in_containers_and_may_be_missing():
     broken = replace(here(), docker="no engine answers: x", place="WSL")
-    assert "WSL integration" in doctor.docker(broken).do
-    assert "outside of this container" in doctor.docker(replace(broken, place="a container")).do
-    assert doctor.docker(replace(here(), docker=None)).level == OK
+    assert "WSL integration" in findings.docker(broken).do
+    assert "outside of this container" in findings.docker(replace(broken, place="a container")).do
+    assert findings.docker(replace(here(), docker=None)).level == OK
 
 
 def test_disk_space_counts_the_build_by_go_only_where_that_is_the_road():
     m = replace(here(), free=2e9)
-    assert doctor.disk(m).level == OK
+    assert findings.disk(m).level == OK
     alone = replace(m, jaeger="not running", binary=False, docker=None, archive="", go="go1.26.8")
-    assert doctor.disk(alone).level == NOTE and "go clean" in doctor.disk(alone).do
-    assert doctor.disk(replace(alone, archive="github.com")).level == OK
-    assert doctor.disk(replace(m, free=0.2e9)).level == FIX
+    assert findings.disk(alone).level == NOTE and "go clean" in findings.disk(alone).do
+    assert findings.disk(replace(alone, archive="github.com")).level == OK
+    assert findings.disk(replace(m, free=0.2e9)).level == FIX
 
 
 def test_little_memory_is_noted():
-    assert doctor.memory(replace(here(), memory=0.3e9))[0].level == NOTE
-    assert doctor.memory(replace(here(), memory=None)) == []
+    assert findings.memory(replace(here(), memory=0.3e9))[0].level == NOTE
+    assert findings.memory(replace(here(), memory=None)) == []
 
 
 # What the shell hands down
@@ -461,8 +463,8 @@ def test_a_proxy_may_get_the_spans_of_one_protocol_only(variables, over):
 def test_a_proxy_that_spares_loopback_is_fine_and_one_of_the_system_counts():
     spared = {"http_proxy": "http://proxy.example:3128", "no_proxy": "localhost,127.0.0.0/8"}
     assert the("proxy", replace(here(), exported=spared)).level == OK
-    assert "secret" not in doctor.report([the("proxy", replace(here(), system_proxy="http://me:secret@p:1"))])
-    assert doctor.proxies(replace(here(), exported={"HTTPS_PROXY": "http://proxy.example:3128"})) == []
+    assert "secret" not in report.report([the("proxy", replace(here(), system_proxy="http://me:secret@p:1"))])
+    assert findings.proxies(replace(here(), exported={"HTTPS_PROXY": "http://proxy.example:3128"})) == []
     assert the("proxy", replace(here(), system_proxy="http://proxy.example:3128")).level == FIX
 
 
@@ -562,11 +564,11 @@ def test_a_file_that_hides_a_package_can_be_renamed_as_told(clone):
 
 
 def test_the_report_fits_80_columns_in_words_and_colors_add_nothing_else():
-    long = doctor.Finding(NOTE, "docker", "word " * 40, "word " * 40, "`" + "a command " * 12 + "` and more")
-    plain = doctor.report([*doctor.examine(here()), long])
+    long = findings.Finding(NOTE, "docker", "word " * 40, "word " * 40, "`" + "a command " * 12 + "` and more")
+    plain = report.report([*findings.examine(here()), long])
     assert [line for line in plain.splitlines() if len(line) > 79 and "`" not in line and "/" not in line] == []
     assert "`" + "a command " * 12 + "`" in plain
-    assert click.unstyle(doctor.report([*doctor.examine(here()), long], click.style)) == plain
+    assert click.unstyle(report.report([*findings.examine(here()), long], click.style)) == plain
     assert plain.isascii() or not str(ROOT).isascii()
 
 
@@ -577,6 +579,16 @@ def test_the_exit_status_and_the_last_line_say_whether_it_is_ready(monkeypatch):
         (replace(here(), missing=("git",)), 1, "Not ready: 1 to fix."),
     ]:
         said: list[str] = []
-        monkeypatch.setattr(doctor, "gather", lambda m=m: m)
-        assert doctor.main(say=said.append) == status
+        monkeypatch.setattr(report, "gather", lambda m=m: m)
+        assert report.main(say=said.append) == status
         assert said[0].splitlines()[-1].startswith(last)
+
+
+def test_a_taken_port_is_told_where_nothing_is_installed_that_names_its_owner(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        taken = machine.gather(ports={**some_ports(), "app": stranger.getsockname()[1]})
+    (finding,) = [finding for finding in findings.ports(taken) if finding.level == FIX]
+    assert "another program" in finding.seen and "lsof" in finding.do

@@ -1,0 +1,312 @@
+"""What a machine is like: looked at once, so that each finding is a pure function of it.
+
+The standard library is enough to begin with, and Python 3.8 can read this file: an old Python may be what is wrong.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+APP = 5001
+GB = 1e9
+PATIENCE = 1  # seconds for each thing that may be slow: Docker, a Jaeger elsewhere, the network
+TYPED = ("flask", "gunicorn", "opentelemetry-instrument", "python")
+NEEDED = ("bash", "curl", "git", "make")
+WORKSPACES = {"CODESPACES": "Codespaces", "GITPOD_WORKSPACE_URL": "Gitpod", "GITPOD_ENVIRONMENT_ID": "Ona"}
+INSTALLERS = {
+    "apt-get": "sudo apt-get install",
+    "dnf": "sudo dnf install",
+    "pacman": "sudo pacman -S",
+    "apk": "sudo apk add",
+    "brew": "brew install",
+}
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed package. `requires` holds its requirements as its metadata words them."""
+
+    version: str
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What `gather` saw. Sizes are in bytes; an empty text means that there is nothing to say against it."""
+
+    system: str = "Linux"
+    processor: str = ""
+    place: str = ""
+    page: str = ""
+    python: tuple[int, ...] = (3, 11, 0)
+    bits: int = 64
+    newer: str = ""  # a Python on PATH that is new enough
+    root: Path = ROOT
+    folder: Path = ROOT
+    prefix: Path = ROOT / ".venv"
+    base_prefix: Path = Path("/usr")
+    installed: bool = True  # whether the environment's folder is there
+    typed: dict[str, str] = field(default_factory=dict)  # command: the folder in which the shell finds it
+    missing: tuple[str, ...] = ()
+    installer: str = ""
+    requirements: str = ""
+    packages: dict[str, Package] = field(default_factory=dict)
+    listeners: dict[int, str] = field(default_factory=dict)  # taken port: by what
+    own: tuple[int, ...] = ()  # the taken ports whose program was started in this src/
+    jaeger: str = "not running"  # the first line of `workshop status`
+    binary: bool = False  # whether Jaeger's program is on this machine
+    docker: str | None = None  # None: not installed; else why no engine answers
+    archive: str = ""  # the host of Jaeger's archive, if it can be reached
+    go: str = ""  # a Go that can build Jaeger
+    free: float = 100 * GB
+    memory: float | None = 16 * GB  # None: not known
+    exported: dict[str, str] = field(default_factory=dict)
+    system_proxy: str = ""
+    interrupts: bool = True
+    encodings: tuple[str, ...] = ("utf-8",)
+    unwritable: dict[str, OSError] = field(default_factory=dict)
+    shadows: tuple[str, ...] = ()
+
+
+def gather(root: Path = ROOT, ports: dict[str, int] | None = None) -> Machine:
+    """Look at this machine. `ports` are those of the app and of Jaeger, by what listens there; tests take others."""
+    base = {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "python": sys.version_info[:3],
+        "bits": struct.calcsize("P") * 8,
+        "newer": "" if (3, 10) <= sys.version_info < (3, 15) else _newer(),
+        "root": root,
+    }
+    if sys.version_info < (3, 10) or os.name != "posix":
+        return Machine(**base)  # the rest of the workshop cannot be read here
+
+    from workshop.checks.sandbox import Sandbox
+    from workshop.programs import roads
+    from workshop.programs.program import JAEGER
+    from workshop.setup.addresses import address
+    from workshop.setup.ports import is_listening
+
+    ports = ports or {"app": APP, **JAEGER.ports}
+    page = address(ports["app"])
+    watched = {root / ".saved", root / "src", roads.cache_folder()}
+    prefix = Path(sys.prefix).resolve()
+    state, why_no_docker = _jaeger_and_docker(root, ports)
+    wanted = [ports["app"]] if state.startswith("running") else list(ports.values())
+    owners = {port: _owner(port) if is_listening(port) else ("", None) for port in wanted}
+    binary = roads.at_hand(JAEGER) is not None
+    near = state.startswith("running") or why_no_docker == "" or binary
+    archive, go = ("", "") if near else _far_roads()
+    return Machine(
+        **base,
+        place=_place(),
+        page="" if "127.0.0.1" in page else page,
+        folder=Path.cwd(),
+        prefix=prefix,
+        base_prefix=Path(sys.base_prefix).resolve(),
+        installed=(root / ".venv" / "bin").exists(),
+        typed={name: str(Path(found).parent.resolve()) for name in TYPED if (found := shutil.which(name))},
+        missing=tuple(name for name in NEEDED if not shutil.which(name)),
+        installer=_installer(),
+        requirements=(root / "requirements.txt").read_text(encoding="utf-8"),
+        packages=_packages(),
+        listeners={port: owner for port, (owner, _) in owners.items()},
+        own=tuple(port for port, (_, folder) in owners.items() if folder == root / "src"),
+        jaeger=state,
+        binary=binary,
+        docker=why_no_docker,
+        archive=archive,
+        go=go,
+        free=min(shutil.disk_usage(_existing(path)).free for path in watched),
+        memory=_memory(),
+        exported=_exported(),
+        system_proxy=_system_proxy(),
+        interrupts=signal.getsignal(signal.SIGINT) is not signal.SIG_IGN,
+        encodings=(locale.getpreferredencoding(False), sys.getfilesystemencoding()),
+        unwritable={str(path): error for path in sorted(set(map(_existing, watched))) if (error := _unwritable(path))},
+        shadows=Sandbox(root / "src").shadows(),
+    )
+
+
+def _newer() -> str:
+    """A Python on PATH that the workshop is proved with."""
+    runs = lambda name: subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL) == 0  # noqa: E731
+    names = [f"python3.{minor}" for minor in range(14, 9, -1)]
+    return next((name for name in names if shutil.which(name) and runs(name)), "")
+
+
+def _jaeger_and_docker(root: Path, ports: dict[str, int]) -> tuple[str, str | None]:
+    """The first line of `workshop status`, and why Docker cannot run Jaeger (None: it is not installed)."""
+    from workshop.programs import jaeger
+
+    own_ports = {name: port for name, port in ports.items() if name != "app"}
+    answers = _together(status=lambda: jaeger.status(root / ".saved", own_ports)[0][1], docker=_docker)
+    return answers.get("status", "Jaeger does not answer in time"), answers.get("docker", "no engine answers in time")
+
+
+def _docker() -> str | None:
+    from workshop.setup.environments import CommandFailed, run
+
+    if not shutil.which("docker"):
+        return None
+    try:
+        run(["docker", "version", "--format", "{{.Server.Version}}"], seconds=PATIENCE)
+    except CommandFailed as error:
+        return f"no engine answers: {str(error).splitlines()[-1]}"
+    try:
+        run(["docker", "compose", "version"], seconds=PATIENCE)
+    except CommandFailed:
+        return "an engine answers, and it has no `docker compose`"
+    return ""
+
+
+def _far_roads() -> tuple[str, str]:
+    """The host of Jaeger's archive if it can be reached, and the Go that can build Jaeger if it is here."""
+    answers = _together(archive=_archive, go=_go)
+    return answers.get("archive", ""), answers.get("go", "")
+
+
+def _archive() -> str:
+    from workshop.programs.program import JAEGER
+
+    address = urllib.parse.urlsplit(JAEGER.archive_address(JAEGER.archive_sums))
+    if address.scheme in urllib.request.getproxies():
+        return f"{address.hostname} (by your proxy)"
+    try:
+        port = address.port or {"http": 80, "https": 443}[address.scheme]
+        socket.create_connection((address.hostname, port), PATIENCE).close()
+    except (OSError, KeyError):
+        return ""
+    return address.hostname
+
+
+def _go() -> str:
+    from workshop.programs.program import JAEGER
+    from workshop.setup.environments import CommandFailed, run
+
+    try:
+        version = run(["go", "env", "GOVERSION"], seconds=PATIENCE).strip()
+    except CommandFailed:
+        return ""
+    return version if tuple(map(int, re.findall(r"\d+", version)[:3])) >= JAEGER.go.needs else ""
+
+
+def _together(**questions: Callable) -> dict:
+    """The answers to several questions, asked side by side. One that takes more than two slow steps is left out."""
+    answers, deadline = {}, time.monotonic() + 2.2 * PATIENCE
+
+    def ask(name: str) -> None:
+        answers[name] = questions[name]()
+
+    threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in questions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    return dict(answers)
+
+
+def _packages() -> dict[str, Package]:
+    from importlib.metadata import distributions
+
+    found: dict[str, Package] = {}
+    for distribution in distributions():
+        metadata = distribution.metadata
+        if metadata["Name"]:  # a half removed package leaves a folder without
+            package = Package(metadata["Version"], tuple(metadata.get_all("Requires-Dist") or ()))
+            found.setdefault(canonical(metadata["Name"]), package)  # the first on the path is the one that is imported
+    return found
+
+
+def _owner(port: int) -> tuple[str, Path | None]:
+    """Who listens on a port, and the folder in which it was started; as far as the system tells."""
+    try:
+        import psutil
+    except ImportError:
+        return "another program", None
+    from workshop.setup.ports import port_owner
+
+    try:
+        owner = port_owner(port)
+        number = re.search(r"process (\d+)", owner)
+        return owner or "another program", Path(psutil.Process(int(number[1])).cwd()) if number else None
+    except (OSError, psutil.Error):
+        return "another program", None
+
+
+def _installer() -> str:
+    how = next((how for name, how in INSTALLERS.items() if shutil.which(name)), "")
+    return how.replace("sudo ", "") if os.geteuid() == 0 else how
+
+
+def _place() -> str:
+    """What this system runs in: a cloud workspace, WSL, a container, or nothing to speak of."""
+    for variable, place in WORKSPACES.items():
+        if os.environ.get(variable):
+            return place
+    if "microsoft" in platform.release().lower():
+        return "WSL"
+    return "a container" if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() else ""
+
+
+def _memory() -> float | None:
+    """Bytes that programs may still take: what is available, or a container's limit where that is less."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    try:
+        limit = float(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):
+        limit = float("inf")
+    return min(psutil.virtual_memory().available, limit)
+
+
+def _exported() -> dict[str, str]:
+    from workshop.checks.process import inherited
+
+    found = {name: value for name, value in inherited().items() if not re.match(r"PYTHON(?!PATH$|HOME$)", name)}
+    return {**found, **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}}
+
+
+def _system_proxy() -> str:
+    """The proxy of macOS's settings, which `requests` asks where no variable names one."""
+    if platform.system() != "Darwin" or urllib.request.proxy_bypass("localhost"):
+        return ""
+    return urllib.request.getproxies().get("http", "")
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _unwritable(folder: Path) -> OSError | None:
+    """The error that making a file in this folder meets."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error
+
+
+def canonical(name: str) -> str:
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
