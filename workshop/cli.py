@@ -10,7 +10,9 @@ from typing import BinaryIO
 import click
 
 from workshop.course import lessons
-from workshop.course.lessons import Lesson, LessonError
+from workshop.course.fences import LessonError
+from workshop.course.lessons import Lesson
+from workshop.course.replay import replay
 from workshop.errors import UserError
 from workshop.learner.workspace import Workspace
 
@@ -165,7 +167,7 @@ def diff(lesson: Lesson | None) -> None:
     from workshop.course.difference import between
 
     lesson = lesson or _current()
-    text = between(Workspace().differences(lessons.replay(lesson)))
+    text = between(Workspace().differences(replay(lesson)))
     for line in text.splitlines():
         click.secho(line, fg=OF_A_DIFF.get(line[:1]), bold=line.startswith("src/"))
     if not text:

@@ -20,7 +20,8 @@ import pytest
 from workshop.checks.process import inherited
 from workshop.checks.sandbox import END, MINE, START
 from workshop.course import lessons, turns
-from workshop.course.lessons import Lesson, LessonError
+from workshop.course.fences import LessonError
+from workshop.course.lessons import Lesson
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.errors import UserError
 from workshop.learner.workspace import Workspace

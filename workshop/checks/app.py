@@ -17,7 +17,7 @@ from workshop.checks.privacy import Privacy
 from workshop.checks.process import Process
 from workshop.checks.sandbox import JAEGER_QUERY, OTLP_GRPC, OTLP_HTTP
 from workshop.checks.traces import Traces
-from workshop.course.lessons import LessonError
+from workshop.course.fences import LessonError
 from workshop.diagnosis import facts, stages
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Rung, Stage
 from workshop.diagnosis.starting import STARTS

@@ -20,7 +20,8 @@ from workshop.checks.app import App
 from workshop.checks.process import Process, environment, shell_environment
 from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
 from workshop.course import lessons
-from workshop.course.lessons import Block, Lesson, LessonError
+from workshop.course.fences import Block, LessonError
+from workshop.course.lessons import Lesson
 from workshop.course.turns import Turn
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.facts import Broken, Diagnosis

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from workshop.course.lessons import ROOT, Block
+from workshop.course.fences import ROOT, Block
 from workshop.telemetry.spans import Console
 
 ANY = "…"

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from workshop.course import lessons
-from workshop.course.lessons import Block, Lesson
+from workshop.course.fences import Block
+from workshop.course.lessons import Lesson
+from workshop.course.replay import apply, replay
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.learner import workspace
 from workshop.setup.ports import free_port
@@ -38,9 +39,9 @@ class Sandbox:
         if at == MINE:
             _copy(lesson.root / "src", folder)
         else:
-            state = lessons.replay(lesson, end=at == END)
+            state = replay(lesson, end=at == END)
             for block in more:
-                lessons.apply(block, state)
+                apply(block, state)
             for name, data in state.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(data)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 
-from workshop.course.lessons import Block, LessonError, apply
+from workshop.course.fences import Block, LessonError
+from workshop.course.replay import apply
 
 CONTEXT = 2
 

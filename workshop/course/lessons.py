@@ -1,55 +1,18 @@
-"""Lessons: numbered folders whose README is the text and the program.
-
-A fenced block of a README creates, changes or quotes a file, is a command, or is what a command shows. Replaying the
-blocks of all lessons in folder order gives `src/` at any lesson.
-"""
+"""Lessons: numbered folders whose README is the text and the program."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import math
-import posixpath
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from workshop.errors import UserError
+from workshop.course.fences import OPENING, ROOT, Block, LessonError, lines_of, parse
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = Path(__file__).with_name("seconds.json")
-
 NUMBER = re.compile(r"\d{3}")
-FENCE = re.compile(r"^(?P<before>(?:[\s>]|[-*+]\s|\d+[.)]\s)*)(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
-INFO = re.compile(r'^(?P<language>[a-z]+)(?: title="(?P<title>[^"]+)")?$')
-NOT_RUN = "not run here: "
-HOW = 'for example ```python title="src/todo/views.py", ```diff title="src/run.sh", ```shell or ```json title="console"'
-
-
-class LessonError(UserError):
-    """A text is not what the format allows, or its blocks do not fit. The message says where and what to do."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block. `line` is the line of its opening fence, counted from 1; `kind` is one of
-    create, change, quote, command, console, output, query, shown (create may turn out to quote an existing file)."""
-
-    where: str
-    line: int
-    language: str
-    title: str
-    kind: str
-    lines: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-    def error(self, problem: str, offset: int = 0) -> LessonError:
-        return LessonError(f"{self.where}:{self.line + offset}: {problem}")
 
 
 class Lesson:
@@ -65,7 +28,7 @@ class Lesson:
 
     @cached_property
     def _parsed(self) -> tuple[tuple[Block, ...], list[str]]:
-        return parse(_read(self.readme, self.root), self.readme.relative_to(self.root).as_posix(), self.root)
+        return parse(read(self.readme, self.root), self.readme.relative_to(self.root).as_posix(), self.root)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -88,23 +51,15 @@ class Lesson:
         typed = sum(_typed(block) for block in self.blocks)
         return math.ceil(words / 200 + typed / 4 + _seconds(SECONDS).get(self.name, 0) / 60)
 
-    def check_quotes(self) -> None:
-        """Raise LessonError where a block quotes a file of the repository and the file reads otherwise.
-
-        For authors: a learner may change docker-compose.yml, and every other command goes on."""
-        for block in (block for block in self.blocks if block.kind == "quote"):
-            if not _places(_lines(_read(self.root / block.title, self.root)), list(block.lines)):
-                raise block.error(f"{block.title} does not hold these lines word for word; copy them anew from there")
-
 
 def title(readme: Path, root: Path = ROOT) -> str:
     """The first heading of a page.
 
     Raises LessonError when there is none."""
-    for line in _lines(_read(readme, root)):
+    for line in lines_of(read(readme, root)):
         if line.startswith("# "):
             return line[2:].strip()
-        if FENCE.match(line):
+        if OPENING.match(line):
             break
     raise LessonError(f"{readme.relative_to(root).as_posix()}:1: has no title; begin it with `# Title`")
 
@@ -133,192 +88,7 @@ def find(name: str, root: Path = ROOT) -> Lesson:
     raise LessonError(f"there is no lesson {name!r}.{hint} `workshop` lists them all.")
 
 
-def replay(until: Lesson, end: bool = True) -> dict[str, bytes]:
-    """The files of `src/`, by path below it, at the end of a lesson or (`end=False`) as it begins.
-
-    Raises LessonError where a block does not fit."""
-    state: dict[str, bytes] = {}
-    typed: set[str] = set()
-    for lesson in lessons(until.root):
-        last = lesson.name == until.name
-        _hand_over(lesson, state, typed)
-        if last and not end:
-            break
-        for block in lesson.blocks:
-            if block.title.startswith("src/"):
-                path = block.title[4:]
-                before = state.get(path)
-                apply(block, state)
-                if state[path] is not before:
-                    typed.add(path)
-        if last:
-            break
-    return state
-
-
-def parse(text: str, where: str, root: Path = ROOT) -> tuple[tuple[Block, ...], list[str]]:
-    """The blocks of a page, and the lines of its prose.
-
-    Raises LessonError for a fence of no kind, an indented or unclosed one, and a title that names nothing."""
-    blocks, prose, opened, inside = [], [], None, []
-    for number, line in enumerate(_lines(text), 1):
-        match = FENCE.match(line)
-        if opened:
-            start, fence, block_info = opened
-            if line.rstrip() == fence:
-                blocks.append(_block(where, start, block_info, tuple(inside), root))
-                opened = None
-            elif re.match(f" {{0,3}}{fence}", line):
-                raise LessonError(
-                    f"{where}:{number}: {line.strip()!r} stands inside the block that begins in line {start}; "
-                    f"close that block with {fence!r} first, or open it with a longer fence"
-                )
-            else:
-                inside.append(line)
-        elif match:
-            if match["before"]:
-                raise LessonError(f"{where}:{number}: the fence is indented, quoted or in a list; begin it in the first column")
-            opened, inside = (number, match["fence"], match["info"].strip()), []
-        else:
-            prose.append(line)
-    if opened:
-        raise LessonError(f"{where}:{opened[0]}: the block is never closed; end it with a line {opened[1]!r}")
-    return tuple(blocks), prose
-
-
-def _block(where: str, line: int, info: str, lines: tuple[str, ...], root: Path) -> Block:
-    match = INFO.match(info)
-    if not match:
-        raise LessonError(f"{where}:{line}: a fence with {info!r} says nothing that is known here; {HOW}")
-    language, title = match["language"], match["title"] or ""
-    kind = ""
-    if title.startswith("src/"):
-        kind = "change" if language == "diff" else "create"
-    elif title == "console" and language in ("json", "text"):
-        kind = "console"
-    elif title == "output" and language in ("json", "text"):
-        kind = "output"
-    elif language == "console" and title.startswith(NOT_RUN) and title != NOT_RUN:
-        kind = "shown"
-    elif not title and language == "shell":
-        kind = "command"
-    elif not title and language in ("promql", "logql"):
-        kind = "query"
-    elif title and language not in ("diff", "shell", "console"):
-        kind = "quote"
-    block = Block(where, line, language, title, kind, lines)
-    if not kind:
-        titled = f"titled {title!r}" if title else "without a title"
-        raise block.error(f"a {language} block {titled} has no meaning; {HOW}")
-    if kind in ("create", "change", "quote") and (title.startswith(("/", "../")) or title != posixpath.normpath(title)):
-        raise block.error(f"{title!r} leaves the repository, or goes round about; name a file as 'src/todo/views.py'")
-    if kind == "quote" and not (root / title).is_file():
-        near = _nearest_title(title, root)
-        hint = f"Did you mean {near!r}?" if near else "What the learner types begins with 'src/'."
-        raise block.error(f"the title names {title!r}, which is no file of the repository. {hint}")
-    return block
-
-
-def _nearest_title(title: str, root: Path) -> str:
-    top, _, rest = title.partition("/")
-    if rest and difflib.get_close_matches(top, ["src"], 1, 0.5):
-        return f"src/{rest}"
-    folder = (root / title).parent
-    names = [p.relative_to(root).as_posix() for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
-    return next(iter(difflib.get_close_matches(title, [*names, "console", "output"], 1)), "")
-
-
-def apply(block: Block, state: dict[str, bytes]) -> None:
-    """Create, change or quote the block's file in `state`.
-
-    Raises LessonError where the block does not fit."""
-    path = block.title[4:]
-    if block.kind == "create" and path not in state:
-        if clash := _clash(path, state):
-            raise block.error(f"{block.title} cannot stand beside src/{clash}: one name is a file and a folder")
-        state[path] = _bytes(block.lines)
-        return
-    if path not in state:
-        near = difflib.get_close_matches(path, state, 1)
-        hint = f" Did you mean 'src/{near[0]}'?" if near else ""
-        raise block.error(f"changes {block.title}, which does not exist yet.{hint}")
-    try:
-        lines = _lines(state[path].decode())
-    except UnicodeDecodeError:
-        raise block.error(f"{block.title} is not text; only text can be changed or quoted") from None
-    if block.kind == "change":
-        state[path] = _bytes(_changed(block, lines))
-    elif not _places(lines, list(block.lines)):
-        raise block.error(f"{block.title} exists, and not with these lines word for word; to change it, use ```diff")
-
-
-def _changed(block: Block, lines: list[str]) -> list[str]:
-    """`lines` with the hunks of a diff block applied, each at its one place after the one before."""
-    done: list[str] = []
-    rest = lines
-    for start, hunk in _hunks(block):
-        for offset, line in enumerate(hunk):
-            if line and line[0] not in " +-":
-                problem = f"a line of a diff begins with ' ', '+' or '-', or is a bare '@@'; this one is {line!r}"
-                raise block.error(problem, start + offset)
-        old = [line[1:] for line in hunk if line[:1] in ("", " ", "-")]
-        new = [line[1:] for line in hunk if line[:1] in ("", " ", "+")]
-        if not any(line.strip() for line in old):
-            raise block.error("the hunk shows no line of the file that stands there; give it one to hold on to", start)
-        places = _places(rest, old)
-        if len(places) != 1:
-            why = "show one more line around it" if places else _why_nowhere(old, lines)
-            raise block.error(f"fits {len(places)} places of {block.title}, not one; {why}", start)
-        at = places[0]
-        done += rest[:at] + new
-        rest = rest[at + len(old) :]
-    return done + rest
-
-
-def _why_nowhere(wanted: list[str], lines: list[str]) -> str:
-    missing = next((line for line in wanted if line.strip() and line not in lines), None)
-    if missing is not None:
-        near = difflib.get_close_matches(missing, lines, 1)
-        return f"no line there reads {missing!r}" + (f"; the nearest is {near[0]!r}" if near else "")
-    if _places(lines, wanted):
-        return "it stands there before the hunk above; put the hunks in the order of the file"
-    return "its lines stand there, but not one right after the other"
-
-
-def _hunks(block: Block) -> list[tuple[int, list[str]]]:
-    hunks: list[tuple[int, list[str]]] = [(1, [])]
-    for offset, line in enumerate(block.lines, 1):
-        if line.rstrip() == "@@":
-            hunks.append((offset + 1, []))
-        else:
-            hunks[-1][1].append(line)
-    return hunks
-
-
-def _places(lines: list[str], wanted: list[str]) -> list[int]:
-    """Where all wanted lines stand one after the other; nowhere when none is wanted."""
-    starts = range(len(lines) - len(wanted) + 1) if wanted else ()
-    return [at for at in starts if lines[at : at + len(wanted)] == wanted]
-
-
-def _hand_over(lesson: Lesson, state: dict[str, bytes], typed: set[str]) -> None:
-    given = lesson.folder / "src"
-    for path in sorted(p for p in given.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        name = path.relative_to(given).as_posix()
-        where = f"{lesson.name}/src/{name}"
-        if name in typed:
-            raise LessonError(f"{where}: an earlier lesson lets the learner type this file; hand over another")
-        if clash := _clash(name, state):
-            raise LessonError(f"{where}: cannot stand beside src/{clash}: one name is a file and a folder")
-        state[name] = path.read_bytes()
-
-
-def _clash(path: str, state: dict[str, bytes]) -> str:
-    """The file that this path would make a folder of, or one below it; empty when there is none."""
-    return next((other for other in state if path.startswith(f"{other}/") or other.startswith(f"{path}/")), "")
-
-
-def _read(page: Path, root: Path) -> str:
+def read(page: Path, root: Path) -> str:
     """The text of a file of the repository, with or without a byte order mark.
 
     Raises LessonError when it is not UTF-8."""
@@ -328,15 +98,6 @@ def _read(page: Path, root: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         where = f"{page.relative_to(root).as_posix()}:{line}"
         raise LessonError(f"{where}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
-
-
-def _lines(text: str) -> list[str]:
-    """The lines of a text with LF or CRLF. `str.splitlines` would break at form feeds and the like, too."""
-    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
-
-
-def _bytes(lines: Iterable[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _typed(block: Block) -> int:

@@ -20,7 +20,8 @@ from types import ModuleType
 import click
 
 from workshop.course import lessons
-from workshop.course.lessons import Lesson, LessonError
+from workshop.course.fences import LessonError
+from workshop.course.lessons import Lesson
 from workshop.errors import UserError
 from workshop.telemetry.spans import Event, Link, Span, read_console
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.course.lessons import ROOT, LessonError
+from workshop.course.fences import ROOT, LessonError
 
 PAGE = "200/300/README.md"
 SIGNALS = ("trace", "metric", "log", "all")

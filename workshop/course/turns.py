@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from workshop.course import lessons
-from workshop.course.lessons import Block, Lesson, LessonError
+from workshop.course.fences import Block, LessonError, parse
+from workshop.course.lessons import Lesson
 
 WRONG, OTHER = "wrong-turns.md", "other-solutions.md"
 HEADINGS = {
@@ -42,7 +42,7 @@ def of(lesson: Lesson, file: str) -> list[Turn]:
     for heading, after in zip(headings, [*headings[1:], None]):
         section = text[heading.start() : after.start() if after else len(text)]
         before = text[: heading.start()].count("\n")
-        blocks, _ = lessons.parse("\n" * before + section, f"{lesson.name}/{file}", lesson.root)
+        blocks, _ = parse("\n" * before + section, f"{lesson.name}/{file}", lesson.root)
         if not blocks:
             raise LessonError(f"{lesson.name}/{file}:{before + 1}: this section changes nothing; give it a ```diff block")
         turns.append(Turn(heading["rung"], heading["what"], blocks))

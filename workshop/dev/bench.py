@@ -14,20 +14,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workshop.checks.process import environment
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 
 RUNS = 5
 FLOOR = '''
 import json, os, re, signal, socket, subprocess, time, urllib.request
 from pathlib import Path
 from workshop.course import lessons
+from workshop.course.replay import replay
 
 def test_floor(tmp_path):
     """The same app started, asked once, stopped, parsed; nothing of a check around it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    for name, data in lessons.replay(lessons.find("300/300/100")).items():
+    for name, data in replay(lessons.find("300/300/100")).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data.replace(b"5001", str(port).encode()))
     env = {**os.environ, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path}/floor.db"}

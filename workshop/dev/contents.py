@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from workshop.course import lessons
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 
 HEADING = "## Lessons"
 PLANS = "INSTRUCTORS.md"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from workshop.course import lessons
 from workshop.course.lessons import Lesson
+from workshop.course.replay import replay
 from workshop.errors import UserError
 
 # What an app makes while it runs: never part of a lesson, never moved.
@@ -61,11 +62,11 @@ class Workspace:
 
     def start(self, lesson: Lesson) -> Path | None:
         """Make `src/` what it is when the lesson begins. Returns the folder that keeps what was there."""
-        return self._become(lessons.replay(lesson, end=False), lesson.name)
+        return self._become(replay(lesson, end=False), lesson.name)
 
     def solve(self, lesson: Lesson) -> Path | None:
         """Make `src/` what it is when the lesson ends. Returns the folder that keeps what was there."""
-        return self._become(lessons.replay(lesson, end=True), lesson.name)
+        return self._become(replay(lesson, end=True), lesson.name)
 
     def go_on(self, lesson: Lesson) -> Path | None:
         """Begin the lesson with `src/` as it is, and add only what the lesson hands over. Returns as `start` does."""

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.errors import UserError
 from workshop.programs import roads
 from workshop.programs.program import JAEGER

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from workshop.course.lessons import ROOT, lessons
+from workshop.course.fences import ROOT
+from workshop.course.lessons import lessons
 from workshop.errors import UserError
 from workshop.site import slides
 from workshop.site.__main__ import QUIET

@@ -18,7 +18,8 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 from workshop.course import lessons
-from workshop.course.lessons import Lesson, LessonError
+from workshop.course.fences import LessonError
+from workshop.course.lessons import Lesson
 from workshop.learner.workspace import Workspace
 from workshop.learner.workspace import files as files_below
 from workshop.site import slides

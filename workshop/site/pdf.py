@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.errors import UserError
 from workshop.site import slides
 from workshop.site.browser import chromium, served

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.course.lessons import FENCE, ROOT, Block, LessonError, lessons, parse, replay
+from workshop.course.fences import OPENING, ROOT, Block, LessonError, parse
+from workshop.course.lessons import lessons
+from workshop.course.replay import replay
 
 TEXT_LINES = 7
 BLOCK_LINES = 12
@@ -45,7 +47,7 @@ def slides(text: str) -> list[Slide]:
         else:
             if fence and line.rstrip() == fence:
                 fence = ""
-            elif not fence and (match := FENCE.match(line)):
+            elif not fence and (match := OPENING.match(line)):
                 fence = match["fence"]
             shown.append(line)
     return found
@@ -110,7 +112,7 @@ def _text_lines(slide: Slide) -> Iterator[str]:
     """What has to be read on a slide besides its heading, its picture and its block."""
     fence = ""
     for line in slide.body:
-        match = FENCE.match(line)
+        match = OPENING.match(line)
         if fence or match:
             fence = "" if line.rstrip() == fence else fence or match["fence"]
         elif line.strip() and not line.startswith(("#", "![")):

@@ -6,7 +6,7 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.programs.jaeger import CONFIGURATION
 from workshop.programs.program import JAEGER
 

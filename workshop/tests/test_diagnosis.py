@@ -13,6 +13,7 @@ from workshop.checks.process import environment
 from workshop.checks.sandbox import ADVISOR, END
 from workshop.checks.stand_in import StandIn, pass_on
 from workshop.course import lessons
+from workshop.course.fences import parse
 from workshop.course.turns import HEADINGS, WRONG, Turn
 from workshop.diagnosis import facts
 from workshop.diagnosis.answering import ANSWERS
@@ -175,7 +176,7 @@ def turned(tmp_path: Path, lesson: str, *blocks: str, jaeger=lambda: None) -> Ch
     """A checkpoint on the end of a lesson, changed by these blocks."""
     text = "\n".join(blocks)
     found = lessons.find(lesson)
-    return Checkpoint(found, END, tmp_path, jaeger, turn=Turn("", "", lessons.parse(text, "a test")[0]))
+    return Checkpoint(found, END, tmp_path, jaeger, turn=Turn("", "", parse(text, "a test")[0]))
 
 
 def diff(path: str, *lines: str) -> str:

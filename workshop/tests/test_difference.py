@@ -7,7 +7,8 @@ import random
 import pytest
 
 from workshop.course.difference import between, hunks
-from workshop.course.lessons import Block, apply
+from workshop.course.fences import Block
+from workshop.course.replay import apply
 
 
 def pasted(old: list[str], lines: list[str]) -> list[str]:

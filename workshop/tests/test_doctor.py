@@ -24,7 +24,7 @@ import click
 import pytest
 
 from workshop.checks.process import FAST_EXPORT, environment
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.doctor import findings, machine, report
 from workshop.doctor.findings import FIX, NOTE, OK
 from workshop.doctor.machine import Machine, Package

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from workshop.course.lessons import ROOT, lessons
+from workshop.course.fences import ROOT
+from workshop.course.lessons import lessons
 
 DRAWINGS = [path for lesson in lessons() for path in sorted(lesson.folder.glob("*.svg"))]
 

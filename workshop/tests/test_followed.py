@@ -14,6 +14,7 @@ from workshop.checks.process import environment
 from workshop.checks.sandbox import END
 from workshop.course import lessons
 from workshop.course.quiz import Quiz, has_quiz
+from workshop.course.replay import apply, replay
 from workshop.dev import contents
 
 COMMAND = "import sys; from workshop.cli import main; sys.argv[0] = 'workshop'; main()"
@@ -42,7 +43,7 @@ class Learner:
             path = self.clone / block.title
             if block.title.startswith("src/"):
                 there = {block.title[4:]: path.read_bytes()} if path.exists() else {}
-                lessons.apply(block, there)
+                apply(block, there)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(there[block.title[4:]])
 
@@ -109,7 +110,7 @@ def test_the_committed_app_is_the_full_replay_byte_for_byte():
         name: subprocess.run(["git", "show", f"HEAD:src/{name}"], cwd=lessons.ROOT, capture_output=True, check=True).stdout
         for name in names
     }
-    assert committed == lessons.replay(lessons.lessons()[-1])
+    assert committed == replay(lessons.lessons()[-1])
 
 
 def test_every_page_names_the_file_of_a_block_in_the_sentence_above_it():

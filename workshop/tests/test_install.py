@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.programs import roads
 from workshop.programs.program import JAEGER
 from workshop.setup import environments

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.programs import jaeger as module
 from workshop.programs import roads
 from workshop.programs.jaeger import (

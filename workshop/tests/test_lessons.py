@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from workshop.course import lessons
-from workshop.course.lessons import Block, LessonError, apply, chapters, find, parse, replay, title
+from workshop.course.fences import Block, LessonError, parse
+from workshop.course.lessons import chapters, find, title
+from workshop.course.replay import apply, check_quotes, replay
 
 HERE = "300/200/100/README.md"
 
@@ -349,12 +351,12 @@ def test_caches_are_not_handed_over(toy):
 def test_a_quote_of_the_repository_is_checked_for_authors_and_stops_no_learner(toy):
     toy.page("100/100", "# Hello\n\n" + fence('yaml title="docker-compose.yml"', "    mem_limit: 512m"))
     lesson = toy.lesson("100/100")
-    lesson.check_quotes()
+    check_quotes(lesson)
     toy.write("docker-compose.yml", "services:\n  jaeger:\n    mem_limit: 256m\n")
-    assert refusal(lesson.check_quotes).startswith("100/100/README.md:3: docker-compose.yml does not hold these lines")
+    assert refusal(check_quotes, lesson).startswith("100/100/README.md:3: docker-compose.yml does not hold these lines")
     assert (replay(lesson), lesson.minutes) == ({}, 1)
     toy.write("docker-compose.yml", b"\xff\xfe")
-    assert refusal(lesson.check_quotes).startswith("docker-compose.yml:1: is not UTF-8 text")
+    assert refusal(check_quotes, lesson).startswith("docker-compose.yml:1: is not UTF-8 text")
 
 
 def test_minutes_count_reading_typing_and_the_commands(toy, monkeypatch):
@@ -375,6 +377,6 @@ def test_minutes_count_reading_typing_and_the_commands(toy, monkeypatch):
 def test_every_lesson_of_this_workshop_parses_quotes_and_replays():
     everything = lessons.lessons()
     for lesson in everything:
-        lesson.check_quotes()
+        check_quotes(lesson)
         assert lesson.title and lesson.minutes > 0
     assert replay(everything[-1])

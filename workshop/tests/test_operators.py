@@ -7,7 +7,7 @@ import re
 import pytest
 
 from workshop.course import requirements as operators
-from workshop.course.lessons import LessonError
+from workshop.course.fences import LessonError
 from workshop.tests import small_app
 
 PAGE = (operators.ROOT / operators.PAGE).read_text(encoding="utf-8")

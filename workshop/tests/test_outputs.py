@@ -8,7 +8,7 @@ import pytest
 
 from workshop.checks import outputs
 from workshop.checks.outputs import ANY, console_matches, matches, rewrite, rewrite_console, write
-from workshop.course.lessons import Block, parse
+from workshop.course.fences import Block, parse
 from workshop.telemetry.spans import read_console
 
 

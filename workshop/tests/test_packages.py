@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from workshop.cli import main
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.setup import packages
 from workshop.setup.environments import EnvironmentFailed
 

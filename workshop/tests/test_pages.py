@@ -12,6 +12,8 @@ import pytest
 
 from workshop.checks.process import environment
 from workshop.course import lessons
+from workshop.course.fences import parse
+from workshop.course.replay import replay
 from workshop.dev import contents
 from workshop.learner.workspace import files
 from workshop.site import slides
@@ -127,7 +129,7 @@ def test_a_lesson_that_is_added_as_the_page_says_is_a_lesson(clone):  # noqa: F8
     assert "✓ every robot is turned away" in printed["workshop check 400/900"]
     assert [block.text for block in lesson.blocks if block.kind == "output"] == ["User-agent: *\nDisallow: /"]
     assert "[400/900 Keep robots out](900/README.md)" in (clone / "400" / "README.md").read_text(encoding="utf-8")
-    finished = lessons.replay(lessons.lessons(clone)[-1])
+    finished = replay(lessons.lessons(clone)[-1])
     assert {path.as_posix(): (clone / "src" / path).read_bytes() for path in files(clone / "src")} == finished
     assert "todo/static/robots.txt" in finished
 
@@ -148,7 +150,7 @@ def test_what_these_pages_name_exists(page):
 
 @pytest.mark.parametrize("deck", slides.decks(), ids=lambda deck: deck.parent.name)
 def test_no_line_of_code_is_wider_than_its_slide(deck):
-    found, _ = lessons.parse(deck.read_text(encoding="utf-8"), f"{deck.parent.name}/slides.md")
+    found, _ = parse(deck.read_text(encoding="utf-8"), f"{deck.parent.name}/slides.md")
     wide = [f"{block.where}:{block.line}: {line}" for block in found for line in block.lines if len(line) > WIDTH]
     assert not wide
 

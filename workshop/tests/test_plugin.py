@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 
 PAGE = """# Count
 

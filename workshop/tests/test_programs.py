@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.programs.program import JAEGER, PROGRAMS, this_platform
 
 

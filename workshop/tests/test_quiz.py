@@ -27,7 +27,7 @@ from workshop.checks.quiz import every_question_is_answered_right
 from workshop.checks.sandbox import MINE
 from workshop.cli import main
 from workshop.course import lessons, quiz
-from workshop.course.lessons import LessonError
+from workshop.course.fences import LessonError
 from workshop.course.quiz import Quiz, QuizError
 from workshop.diagnosis.facts import Broken
 from workshop.telemetry.spans import Span, read_console

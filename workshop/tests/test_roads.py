@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.programs import roads
 from workshop.programs.program import JAEGER, this_platform
 from workshop.programs.roads import NoRoad, RoadClosed, kept, obtain

@@ -20,7 +20,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from workshop.course import lessons
-from workshop.course.lessons import ROOT, LessonError
+from workshop.course.fences import ROOT, LessonError
 from workshop.site import __main__ as command
 from workshop.site import blocks, slides
 

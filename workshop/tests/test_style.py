@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]])

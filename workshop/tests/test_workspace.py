@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from workshop.course import lessons
+from workshop.course.replay import replay
 from workshop.learner import workspace
 from workshop.learner.workspace import Workspace, WorkspaceError
 
@@ -68,9 +69,9 @@ def mine(toy):
 def test_start_and_solve_make_src_what_the_lesson_says(mine):
     lesson = mine.lesson("100/200")
     assert mine.workspace.start(lesson) == mine.root / ".saved/001"
-    assert moved(mine) == lessons.replay(lesson, end=False)
+    assert moved(mine) == replay(lesson, end=False)
     assert mine.workspace.solve(lesson) == mine.root / ".saved/002"
-    assert moved(mine) == lessons.replay(lesson)
+    assert moved(mine) == replay(lesson)
     assert {path: data for path, data in mine.src().items() if path in RUNTIME} == RUNTIME
     assert mine.contents(mine.root / ".saved/001") == OWN_BYTES
 
@@ -126,7 +127,7 @@ def test_what_the_learner_deleted_stays_deleted_after_an_undo(mine):
 def test_a_src_that_is_gone_is_made_anew(toy):
     shutil.rmtree(toy.root / "src")
     toy.workspace.start(toy.lesson("100/200"))
-    assert toy.src() == lessons.replay(toy.lesson("100/200"), end=False)
+    assert toy.src() == replay(toy.lesson("100/200"), end=False)
 
 
 def test_src_itself_is_never_replaced(mine):
@@ -156,7 +157,7 @@ def test_what_is_put_back_looks_new_to_a_reloader_and_keeps_its_mode(mine):
 def test_a_read_only_file_is_moved_like_any_other(mine):
     (mine.root / "src/app/views.py").chmod(0o444)
     mine.workspace.solve(mine.lesson("100/200"))
-    assert moved(mine) == lessons.replay(mine.lesson("100/200"))
+    assert moved(mine) == replay(mine.lesson("100/200"))
     mine.workspace.undo()
     assert moved(mine) == OWN_BYTES
 
@@ -178,7 +179,7 @@ def test_the_database_of_a_running_app_is_not_disturbed(toy):
 def test_a_folder_stands_where_the_lesson_has_a_file(toy, name):
     toy.fill({f"{name}/inside.txt": "mine"})
     toy.workspace.solve(toy.lesson("100/200"))
-    assert toy.src() == lessons.replay(toy.lesson("100/200"))
+    assert toy.src() == replay(toy.lesson("100/200"))
     toy.workspace.undo()
     assert toy.src() == {f"{name}/inside.txt": b"mine"}
 
@@ -186,13 +187,13 @@ def test_a_folder_stands_where_the_lesson_has_a_file(toy, name):
 def test_an_empty_folder_stands_where_the_lesson_has_a_file(toy):
     (toy.root / "src/app/views.py").mkdir(parents=True)
     toy.workspace.solve(toy.lesson("100/200"))
-    assert toy.src() == lessons.replay(toy.lesson("100/200"))
+    assert toy.src() == replay(toy.lesson("100/200"))
 
 
 def test_a_file_stands_where_the_lesson_has_a_folder(toy):
     toy.fill({"app": "mine"})
     toy.workspace.solve(toy.lesson("100/200"))
-    assert toy.src() == lessons.replay(toy.lesson("100/200"))
+    assert toy.src() == replay(toy.lesson("100/200"))
     toy.workspace.undo()
     assert toy.src() == {"app": b"mine"}
 
@@ -217,7 +218,7 @@ def test_symbolic_links_are_kept_as_links_and_never_followed(toy, tmp_path):
     (toy.root / "src/round").symlink_to(".")
     before = toy.src()
     toy.workspace.solve(toy.lesson("100/200"))
-    assert toy.src() == lessons.replay(toy.lesson("100/200"))
+    assert toy.src() == replay(toy.lesson("100/200"))
     toy.workspace.undo()
     assert toy.src() == before
     assert toy.contents(outside) == {"views.py": b"precious"}
@@ -411,7 +412,7 @@ def test_a_fault_at_any_step_of_a_move_loses_nothing(mine, fault, command, befor
     if before == "a start":
         mine.workspace.start(mine.lesson("100/100"))
         mine.fill(OWN)
-    expected = lessons.replay(mine.lesson("100/200"), end=command == "solve")
+    expected = replay(mine.lesson("100/200"), end=command == "solve")
     for root, said in storm(mine, fault, command, "100/200"):
         assert (lost(mine, root, OWN_BYTES), torn(mine, root, OWN_BYTES, expected)) == ([], []), root
         assert {path: data for path, data in mine.contents(root / "src").items() if path in RUNTIME} == RUNTIME, root
@@ -445,7 +446,7 @@ def test_kill_at_many_times_loses_nothing(mine):
     many = {f"many/{number}.txt": f"mine {number}\n" * 50 for number in range(30)}
     mine.fill(many)
     wanted = {**OWN_BYTES, **{path: text.encode() for path, text in many.items()}}
-    expected = lessons.replay(mine.lesson("100/200"))
+    expected = replay(mine.lesson("100/200"))
     dice = random.Random(4317)
 
     def killed_after(command: str, seconds: float) -> float:
@@ -490,7 +491,7 @@ def test_ctrl_c_in_the_middle_says_where_everything_is(mine, monkeypatch):
 
 
 def test_two_commands_at_once_both_succeed_one_after_the_other(mine):
-    wanted = [lessons.replay(mine.lesson("100/200")), lessons.replay(mine.lesson("200/100"))]
+    wanted = [replay(mine.lesson("100/200")), replay(mine.lesson("200/100"))]
     for _ in range(3):
         lines = [[sys.executable, __file__, "run", "solve", name] for name in ("100/200", "200/100", "100/200")]
         running = [subprocess.Popen(line, cwd=mine.root, stdout=subprocess.PIPE, text=True) for line in lines]
@@ -512,7 +513,7 @@ def test_a_second_command_waits_for_the_first(mine):
             second.wait(0.3)
         assert moved(mine) == OWN_BYTES
     assert second.communicate(timeout=60)[0] == "done\n"
-    assert moved(mine) == lessons.replay(mine.lesson("100/200"), end=False)
+    assert moved(mine) == replay(mine.lesson("100/200"), end=False)
 
 
 def test_the_c_locale_changes_nothing(mine):
@@ -522,7 +523,7 @@ def test_the_c_locale_changes_nothing(mine):
         done = subprocess.run(line, cwd=mine.root, env={**env, "LC_ALL": "C"}, capture_output=True, text=True, timeout=60)
         assert done.stdout == "begins\ndone\n", done.stderr
     assert moved(mine) == OWN_BYTES
-    assert mine.contents(mine.root / ".saved/002") == lessons.replay(mine.lesson("100/200"))
+    assert mine.contents(mine.root / ".saved/002") == replay(mine.lesson("100/200"))
 
 
 # --- copies, progress, differences -----------------------------------------------------------------------------------
@@ -567,7 +568,7 @@ def test_a_broken_progress_file_counts_as_none_and_is_mended(toy, broken):
 
 def test_differences_name_each_file_with_both_its_contents(mine):
     (mine.root / "src/link").symlink_to("app")
-    found = mine.workspace.differences(lessons.replay(mine.lesson("200/100")))
+    found = mine.workspace.differences(replay(mine.lesson("200/100")))
     assert found["app/views.py"] == (OWN_BYTES["app/views.py"], b"first\n2nd\nthird\n")
     assert found["run.sh"] == (None, b"flask run -p 5001\n")
     assert found["link"] == (b"app", None)

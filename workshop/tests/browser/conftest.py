@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from workshop.course.lessons import ROOT
+from workshop.course.fences import ROOT
 from workshop.site.__main__ import QUIET
 from workshop.site.browser import chromium, served
 

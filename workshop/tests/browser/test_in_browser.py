@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from workshop.course import lessons
+from workshop.course.fences import Block
 from workshop.site import slides
 from workshop.site.pdf import print_decks
 
@@ -18,7 +19,7 @@ DECKS = [f"/{deck.parent.name}/slides/" for deck in slides.decks()]
 FOCUSED = "element => element === document.activeElement"
 
 
-def block(kind: str, title: str = "") -> lessons.Block:
+def block(kind: str, title: str = "") -> Block:
     """The first block of the lesson of this kind."""
     return next(b for b in lessons.find(LESSON).blocks if b.kind == kind and title in b.title)
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from workshop.checks.app import App
 from workshop.course import lessons
+from workshop.course.fences import Block
 from workshop.programs.jaeger import Jaeger, for_checks
 from workshop.scenarios.demo import ARRIVE_SECONDS, finished_app
 from workshop.telemetry.spans import read_jaeger
@@ -52,7 +53,7 @@ def await_span(jaeger: Jaeger, trace_id: str) -> None:
         pause.wait(0.1)
 
 
-def paste(page: Page, block: lessons.Block, file: Path) -> None:
+def paste(page: Page, block: Block, file: Path) -> None:
     """Copy a change with its button, and put what was copied in the place of the lines that the page shows."""
     shown = page.locator(".highlight.change", has_text=next(line[1:] for line in block.lines if line[0] == "+"))
     button = shown.get_by_role("button", name=f"Copy: {block.title}")
