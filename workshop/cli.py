@@ -354,7 +354,7 @@ def demo(beside: bool) -> None:
     Example: workshop demo
     """
     from workshop.scenarios import demo
-    from workshop.setup.environments import end_by_signals
+    from workshop.setup.commands import end_by_signals
 
     end_by_signals()
     demo.show(click.echo, stay=sys.stdin.isatty() and sys.stdout.isatty(), beside=beside)
@@ -369,8 +369,7 @@ def environment(requirements: Path) -> None:
 
     Example: . "$(workshop environment 300/400/600/old-requirements.txt)/bin/activate"
     """
-    from workshop.setup.environments import EnvironmentFailed
-    from workshop.setup.packages import environment_of
+    from workshop.setup.environments import EnvironmentFailed, environment_of
 
     file = lessons.ROOT / requirements
     if not file.is_file():

@@ -260,8 +260,7 @@ def packages(lesson: Lesson) -> Path:
     """The virtual environment for a lesson's checks: this one, unless lessons up to it bring a `requirements.txt`.
 
     Then it is one of base and those files, kept in the user's cache by content. Raises Broken when it cannot be made."""
-    from workshop.setup.environments import EnvironmentFailed
-    from workshop.setup.packages import environment_of
+    from workshop.setup.environments import EnvironmentFailed, environment_of
 
     before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
     files = [f for f in (other.folder / "requirements.txt" for other in before) if f.exists()]

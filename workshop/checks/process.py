@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workshop.setup.environments import defer_signals
+from workshop.setup.commands import defer_signals
 from workshop.telemetry.spans import COLOR
 
 INHERITED = re.compile(r"^(OTEL_|FLASK_|GUNICORN_|WERKZEUG_|PYTHON(PATH|HOME|STARTUP)$|(https?|all|no|grpc)_proxy$)", re.I)

@@ -103,11 +103,12 @@ def gather(root: Path = ROOT, ports: dict[str, int] | None = None) -> Machine:
     from workshop.programs import roads
     from workshop.programs.program import JAEGER
     from workshop.setup.addresses import address
+    from workshop.setup.cache import cache_folder
     from workshop.setup.ports import is_listening
 
     ports = ports or {"app": APP, **JAEGER.ports}
     page = address(ports["app"])
-    watched = {root / ".saved", root / "src", roads.cache_folder()}
+    watched = {root / ".saved", root / "src", cache_folder()}
     prefix = Path(sys.prefix).resolve()
     state, why_no_docker = _jaeger_and_docker(root, ports)
     wanted = [ports["app"]] if state.startswith("running") else list(ports.values())
@@ -163,7 +164,7 @@ def _jaeger_and_docker(root: Path, ports: dict[str, int]) -> tuple[str, str | No
 
 
 def _docker() -> str | None:
-    from workshop.setup.environments import CommandFailed, run
+    from workshop.setup.commands import CommandFailed, run
 
     if not shutil.which("docker"):
         return None
@@ -200,7 +201,7 @@ def _archive() -> str:
 
 def _go() -> str:
     from workshop.programs.program import JAEGER
-    from workshop.setup.environments import CommandFailed, run
+    from workshop.setup.commands import CommandFailed, run
 
     try:
         version = run(["go", "env", "GOVERSION"], seconds=PATIENCE).strip()

@@ -25,16 +25,8 @@ from workshop.errors import UserError
 from workshop.programs import roads
 from workshop.programs.program import JAEGER
 from workshop.setup.addresses import address
-from workshop.setup.environments import (
-    CommandFailed,
-    Progress,
-    Ticker,
-    defer_signals,
-    inherited_environment,
-    kill_group,
-    locked,
-    run,
-)
+from workshop.setup.cache import locked
+from workshop.setup.commands import CommandFailed, Progress, Ticker, defer_signals, inherited_environment, kill_group, run
 from workshop.setup.ports import free_port, is_listening, port_owner
 from workshop.telemetry.spans import Span, read_jaeger
 

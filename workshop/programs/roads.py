@@ -27,17 +27,9 @@ from pathlib import Path
 
 from workshop.errors import UserError
 from workshop.programs.program import ARCHIVES, PROGRAMS, Program, this_platform
-from workshop.setup.environments import (
-    CommandFailed,
-    EnvironmentFailed,
-    Progress,
-    Ticker,
-    end_by_signals,
-    inherited_environment,
-    locked,
-    make_environment,
-    run,
-)
+from workshop.setup.cache import cache_folder, locked
+from workshop.setup.commands import CommandFailed, Progress, Ticker, end_by_signals, inherited_environment, run
+from workshop.setup.environments import EnvironmentFailed, make_environment
 
 GO_REQUIREMENTS = Path(__file__).parent.parent / "setup" / "go-requirements.txt"
 PATIENCE = 10  # seconds without an answer or a byte until a road is given up
@@ -65,12 +57,6 @@ class NoRoad(UserError):
             f"  - put the program itself, version {program.version}, on PATH or at {kept(program)}\n"
             f"  - if a {program.title} runs elsewhere: {program.name.upper()}_URL=http://host:{program.ports['query']}"
         )
-
-
-def cache_folder() -> Path:
-    """Where programs are kept for this user, over all clones of the workshop."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "flask-opentelemetry-workshop"
 
 
 def kept(program: Program) -> Path:

@@ -1,175 +1,23 @@
-"""Virtual environments that are made, filled with pinned packages, and repaired; and the two tools that this takes.
+"""Virtual environments that are made, filled with pinned packages, and repaired.
 
 Standard library only: this runs before anything is installed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
-import select
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-Progress = Callable[[str], None]
-INHERITED = re.compile(r"^(OTEL_|PYTHON(HOME|PATH|STARTUP)$|VIRTUAL_ENV$|__PYVENV_LAUNCHER__$)")
-
-
-class CommandFailed(Exception):
-    """A tool ended with an error. The message is the end of what it said."""
+from workshop.setup.cache import cache_folder, locked
+from workshop.setup.commands import CommandFailed, Progress, Ticker, run
 
 
 class EnvironmentFailed(Exception):
     """A virtual environment could not be made or filled. The message says why and what to do."""
-
-
-class Ticker:
-    """Passes a line of progress on at most every few seconds, so that a log stays readable."""
-
-    def __init__(self, progress: Progress, every: float = 5):
-        self._progress, self._every = progress, every
-        self._started = self._last = time.monotonic()
-
-    def __call__(self, text: str) -> None:
-        now = time.monotonic()
-        if now - self._last >= self._every:
-            self._last = now
-            minutes, seconds = divmod(int(now - self._started), 60)
-            self._progress(f"{text}, {minutes}:{seconds:02}")
-
-
-def inherited_environment() -> dict[str, str]:
-    """The shell's environment without what would change how a tool of ours behaves (`OTEL_*`, `PYTHONPATH` ...)."""
-    return {name: value for name, value in os.environ.items() if not INHERITED.match(name)}
-
-
-def end_by_signals() -> None:
-    """Let SIGTERM and a closed terminal end this process as an error would: what it started is stopped first."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
-
-
-@contextmanager
-def defer_signals() -> Iterator[None]:
-    """Hold back Ctrl-C and the like until the end of the block: what it starts must be known before it is left."""
-    came: list[int] = []
-    before = {}
-    try:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    before[number] = signal.signal(number, lambda number, _: came.append(number))
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
-
-
-def run(
-    command: list,
-    env: dict[str, str] | None = None,
-    cwd: Path | None = None,
-    on_line: Progress = lambda line: None,
-    on_tick: Callable[[], None] = lambda: None,
-    seconds: float = float("inf"),
-) -> str:
-    """Run a tool in a process group of its own and return what it printed; no process is left behind at any end.
-
-    `on_line` gets each line of its error output, `on_tick` is called with each of them and at least once a second.
-    Raises CommandFailed, also when it takes longer than `seconds`."""
-    said: list[str] = []
-    deadline = time.monotonic() + seconds
-    process = None
-    with tempfile.TemporaryFile() as answer:
-        try:
-            with defer_signals():
-                process = _open([str(part) for part in command], answer, env, cwd)
-            for line in _lines(process.stderr, on_tick, deadline):
-                said.append(line)
-                on_line(line)
-            process.wait()
-        finally:
-            if process:
-                kill_group(process.pid)
-                process.stderr.close()
-                process.wait()
-        answer.seek(0)
-        printed = answer.read().decode(errors="replace")
-    if process.returncode:
-        told = said or printed.splitlines()
-        raise CommandFailed("\n".join(told[-8:]) or f"{command[0]} ended with {process.returncode} and said nothing")
-    return printed
-
-
-def _open(command: list[str], answer, env: dict[str, str] | None, cwd: Path | None) -> subprocess.Popen:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=answer,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=inherited_environment() if env is None else env,
-            start_new_session=True,
-            close_fds=False,  # it keeps a lock of ours for as long as it lives, also when we are killed
-        )
-    except OSError as error:
-        raise CommandFailed(f"{command[0]}: {error.strerror}") from None
-
-
-def kill_group(leader: int, number: int = signal.SIGKILL) -> None:
-    """Send a signal to every process of a group; it is no error when all of them are gone."""
-    try:
-        os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):
-        pass  # macOS says PermissionError of a group of zombies
-
-
-def _lines(pipe, on_tick: Callable[[], None], deadline: float) -> Iterator[str]:
-    unfinished = b""
-    while True:
-        on_tick()
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise CommandFailed("it took too long and was ended")
-        if not select.select([pipe], [], [], min(left, 1))[0]:
-            continue
-        chunk = os.read(pipe.fileno(), 65536)
-        if not chunk:
-            break
-        *lines, unfinished = (unfinished + chunk).split(b"\n")
-        yield from (line.decode(errors="replace") for line in lines)
-    if unfinished:
-        yield unfinished.decode(errors="replace")
-
-
-@contextmanager
-def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Be the only process between here and the end of the block; `on_wait` is called once if another one is there now.
-
-    What `run` starts in the block holds the lock too, so that nothing begins beside the orphans of a killed process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as lock:
-        os.set_inheritable(lock.fileno(), True)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def make_environment(folder: Path, requirements: Path, progress: Progress, editable: Path | None = None) -> bool:
@@ -213,6 +61,19 @@ def add_requirements(folder: Path, requirements: Path, progress: Progress) -> No
         stamp.touch()
     except CommandFailed as error:
         raise EnvironmentFailed(_explained(str(error), folder, requirements)) from None
+
+
+def environment_of(base: Path, *more: Path, progress: Progress) -> Path:
+    """The folder of an environment with these pinned requirements and no others, made at first use.
+
+    Raises EnvironmentFailed."""
+    content = hashlib.sha256(b"\0".join(file.read_bytes() for file in (base, *more))).hexdigest()[:16]
+    folder = cache_folder() / "environments" / f"{sys.version_info.major}.{sys.version_info.minor}-{content}"
+    with locked(folder.with_name(f"{folder.name}.lock")):
+        make_environment(folder, base, progress)
+        for file in more:
+            add_requirements(folder, file, progress)
+    return folder
 
 
 def _install(

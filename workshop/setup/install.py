@@ -27,16 +27,9 @@ from pathlib import Path
 
 from workshop.programs import roads
 from workshop.programs.program import JAEGER
-from workshop.setup.environments import (
-    EnvironmentFailed,
-    add_requirements,
-    defer_signals,
-    end_by_signals,
-    inherited_environment,
-    kill_group,
-    locked,
-    make_environment,
-)
+from workshop.setup.cache import locked
+from workshop.setup.commands import defer_signals, end_by_signals, inherited_environment, kill_group
+from workshop.setup.environments import EnvironmentFailed, add_requirements, make_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEST_REQUIREMENTS = ROOT / "workshop" / "tests" / "requirements.txt"

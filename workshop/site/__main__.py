@@ -11,7 +11,8 @@ import socket
 import sys
 from pathlib import Path
 
-from workshop.setup.environments import EnvironmentFailed, add_requirements, inherited_environment
+from workshop.setup.commands import inherited_environment
+from workshop.setup.environments import EnvironmentFailed, add_requirements
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REQUIREMENTS = {

@@ -15,7 +15,8 @@ from workshop.checks.sandbox import ADVISOR, APP
 from workshop.course import lessons
 from workshop.programs import roads
 from workshop.programs.program import JAEGER
-from workshop.setup.environments import inherited_environment, locked
+from workshop.setup.cache import cache_folder, locked
+from workshop.setup.commands import inherited_environment
 
 ROOT = lessons.ROOT
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -103,7 +104,7 @@ def test_the_schema_of_dependabot_fits():
 @pytest.fixture(scope="session")
 def actionlint() -> Path:
     """The linter of workflows, built once by Go, which verifies its sources, and kept in the user's cache."""
-    folder = roads.cache_folder() / f"actionlint-{ACTIONLINT}"
+    folder = cache_folder() / f"actionlint-{ACTIONLINT}"
     env = {**inherited_environment(), "GOBIN": str(folder), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
     with locked(folder.with_suffix(".lock")):
         if not (folder / "actionlint").exists():

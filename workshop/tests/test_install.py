@@ -20,16 +20,9 @@ import pytest
 from workshop.course.fences import ROOT
 from workshop.programs import roads
 from workshop.programs.program import JAEGER
-from workshop.setup import environments
-from workshop.setup.environments import (
-    CommandFailed,
-    EnvironmentFailed,
-    Ticker,
-    add_requirements,
-    locked,
-    make_environment,
-    run,
-)
+from workshop.setup.cache import locked
+from workshop.setup.commands import CommandFailed, Ticker, inherited_environment, run
+from workshop.setup.environments import EnvironmentFailed, add_requirements, make_environment
 
 UV = """
 import json, os, pathlib, sys
@@ -248,7 +241,7 @@ def clone(repository, tmp_path, monkeypatch) -> Path:
 
 
 def started(clone: Path, *arguments: str) -> subprocess.Popen:
-    env = environments.inherited_environment()
+    env = inherited_environment()
     command = [sys.executable, "-m", "workshop.setup.install", *arguments]
     return subprocess.Popen(command, cwd=clone, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

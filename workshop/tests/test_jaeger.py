@@ -32,7 +32,7 @@ from workshop.programs.jaeger import (
     up,
 )
 from workshop.programs.program import JAEGER
-from workshop.setup.environments import inherited_environment
+from workshop.setup.commands import inherited_environment
 
 TRACE, SERVER, CLIENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
 

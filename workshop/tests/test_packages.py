@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from workshop.cli import main
 from workshop.course.fences import ROOT
-from workshop.setup import packages
+from workshop.setup import environments as packages
 from workshop.setup.environments import EnvironmentFailed
 
 OLD = "300/400/600/old-requirements.txt"

@@ -61,7 +61,7 @@ def test_every_program_is_found_by_its_own_name():
 
 
 def test_what_runs_before_the_installation_needs_nothing_but_python():
-    names = ["programs", "environments", "roads", "install"]
+    names = ["programs.roads", "setup.install"]
     imports = "; ".join(f"import workshop.{name}" for name in names)
     # -S leaves out the packages of this environment, -I the folders that the shell names.
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {imports}; print(*sys.modules)"

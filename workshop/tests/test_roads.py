@@ -24,8 +24,9 @@ from workshop.course.fences import ROOT
 from workshop.programs import roads
 from workshop.programs.program import JAEGER, this_platform
 from workshop.programs.roads import NoRoad, RoadClosed, kept, obtain
-from workshop.setup import environments
-from workshop.setup.environments import inherited_environment
+from workshop.setup import commands
+from workshop.setup.cache import cache_folder
+from workshop.setup.commands import inherited_environment
 
 NAME = JAEGER.archive_name(this_platform())
 PROGRAM = b'#!/bin/sh\necho \'{"gitVersion":"v2.13.0"}\'\n'
@@ -155,7 +156,7 @@ def closed_because(program=JAEGER) -> str:
     """What `obtain` says when no road leads to the program; nothing may then lie in the cache but its lock."""
     with pytest.raises(NoRoad) as raised:
         obtain(program, lambda text: None)
-    left = [path.name for path in roads.cache_folder().rglob("*") if path.is_file() and not path.name.endswith(".lock")]
+    left = [path.name for path in cache_folder().rglob("*") if path.is_file() and not path.name.endswith(".lock")]
     assert left == []
     return str(raised.value)
 
@@ -167,7 +168,7 @@ def test_the_right_version_on_path_is_taken_and_nothing_is_written(machine):
     (machine / "jaeger").write_bytes(PROGRAM)
     (machine / "jaeger").chmod(0o755)
     assert obtain(JAEGER) == machine / "jaeger" == roads.at_hand(JAEGER)
-    assert not roads.cache_folder().exists()
+    assert not cache_folder().exists()
 
 
 @pytest.mark.parametrize("version", ["v2.12.0", "v12.13.0", "v2.13.01"])
@@ -189,7 +190,7 @@ def test_a_stranger_on_path_that_never_ends_holds_nobody_up(machine, monkeypatch
 def test_the_cache_is_in_the_home_unless_an_absolute_folder_is_named(monkeypatch, tmp_path, setting):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", setting)
-    assert roads.cache_folder() == tmp_path / ".cache" / "flask-opentelemetry-workshop"
+    assert cache_folder() == tmp_path / ".cache" / "flask-opentelemetry-workshop"
 
 
 def test_a_cache_that_cannot_be_written_is_named_with_the_cure(machine, monkeypatch, tmp_path):
@@ -220,7 +221,7 @@ def test_what_is_kept_is_not_fetched_again(archives):
 
 
 def test_progress_tells_bytes(archives, monkeypatch):
-    monkeypatch.setattr(environments.Ticker.__init__, "__defaults__", (0,))
+    monkeypatch.setattr(commands.Ticker.__init__, "__defaults__", (0,))
     publish(archives, archive(PROGRAM + b"exit\n" + os.urandom(3_000_000)))
     told = []
     obtain(JAEGER, told.append)
@@ -395,8 +396,8 @@ else:
     told = []
     assert obtain(JAEGER, told.append) == kept(JAEGER)
     assert any("is older than 1.24.6" in line if old else "Go: not installed" in line for line in told)
-    assert told[-1].endswith(f"`rm -rf '{roads.cache_folder() / 'go'}'` frees 2 GB")
-    assert Path(calls()[-1]["env"]["GOCACHE"]).is_relative_to(roads.cache_folder())
+    assert told[-1].endswith(f"`rm -rf '{cache_folder() / 'go'}'` frees 2 GB")
+    assert Path(calls()[-1]["env"]["GOCACHE"]).is_relative_to(cache_folder())
 
 
 def test_a_wheel_that_cannot_be_had_is_one_of_the_reasons(machine):

@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from workshop.setup.environments import EnvironmentFailed
-from workshop.setup.packages import environment_of
+from workshop.setup.environments import EnvironmentFailed, environment_of
 
 SERVE = "SERVER='python serve.py' sh run.sh"
 INTERNAL, SERVER = ({"internal"}, 1), ({"server"}, 3)
