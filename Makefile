@@ -19,12 +19,12 @@ demo: install  ## the finished app, one real trace of it in Jaeger, drawn in thi
 install:  ## .venv with the pinned packages, and Jaeger; quick when all is there
 	@$(PYTHON) -m workshop.setup.install
 
-test: install  ## everything: the workshop's own tests, each lesson at its end, at its start, and on src/ as it is
+test: install  ## everything: the workshop's own tests, each lesson at its end with its wrong turns, and at its start
 	@$(PYTHON) -m workshop.setup.install --only tests
 	$(PYTEST) workshop/tests
 	$(PYTEST) --at end 100 200 300 400
 	$(PYTEST) --at start 100 200 300 400
-	$(PYTEST) 100 200 300 400
+
 
 bench: install install-browser  ## what is promised about speed and memory, measured here (needs Chromium)
 	@.venv/bin/python -m workshop.dev.bench

@@ -1,7 +1,7 @@
 """The pytest side of the workshop: whose code is checked (`--at`), the `checkpoint` fixture, and what counts as proved.
 
 - `--at mine` (default): the learner's `src/`. A red check is a diagnosis, without a traceback.
-- `--at end`: a fresh replay of each lesson. A command or output block of the lesson that no test used is an error.
+- `--at end`: a fresh replay of each lesson. A command or output block of the lesson that no test used is run by itself.
 - `--at start`: the replay before it. Every test must be red, with the diagnosis that its `before` mark names.
 """
 
@@ -28,9 +28,6 @@ from workshop.learner.workspace import Workspace
 
 if TYPE_CHECKING:
     from workshop.checks.checkpoint import Record
-
-# Run as they stand by the test that follows all lessons in a clone of the repository.
-FOLLOWED = ("workshop check ", "workshop start ", "workshop solve ", "workshop diff ", "workshop undo")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,15 +89,15 @@ class Session:
                 found.append(lesson)
         return found
 
-    def unused(self, lesson: Lesson) -> list[str]:
-        """The lesson's commands and shown outputs that no test of it used, each as an error with its line."""
-        used = self.record(lesson).used
-        left = [b for b in lesson.blocks if b.kind in ("command", "output", "console", "query") and b.line not in used]
-        return [
-            str(block.error(f"no test uses this {block.kind} block; use it in {lesson.name}/test_*.py, or take it out"))
-            for block in left
-            if not block.text.startswith(FOLLOWED)
-        ]
+    def rest_of(self, lesson: Lesson) -> list[str]:
+        """What is wrong with the lesson's commands and shown outputs that no test of it used, each with its line."""
+        from workshop.checks.page import run_rest
+
+        folder = Path(tempfile.mkdtemp(prefix="workshop-"))
+        try:
+            return run_rest(lesson, self.jaeger, self.record(lesson), folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         if self._jaeger is not None:
@@ -254,18 +251,20 @@ def _not_red_as_it_must(problem: object, before: str) -> str | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     state = session.config.stash[KEY]
-    state.close()
+    picked = session.config.getoption("keyword") or any("::" in argument for argument in session.config.args)
+    try:
+        for lesson in [] if picked else state.green():
+            if state.at == MINE:
+                Workspace().mark_done(lesson)
+            elif state.at == END:
+                state.problems += state.rest_of(lesson)
+    finally:
+        state.close()
     if state.rewriting:
         from workshop.checks import outputs
 
         outputs.write({name: record.rewrites for name, record in state.records.items()})
         lessons.note_seconds({name: sum(record.seconds.values()) for name, record in state.records.items()})
-    picked = session.config.getoption("keyword") or any("::" in argument for argument in session.config.args)
-    for lesson in [] if picked else state.green():
-        if state.at == MINE:
-            Workspace().mark_done(lesson)
-        elif state.at == END:
-            state.problems += state.unused(lesson)
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["problems"] = state.problems
     if state.problems:

@@ -53,9 +53,12 @@ OTHER = """## by printf
 ```
 """
 RUN = 'checkpoint.run("sh count{n}.sh").output'
+UNUSED = ("test_it.py", RUN, '"three" if (checkpoint.folder / "count{n}.sh").exists() else ""')
 DEFECTS = {
     "nothing": [],
-    "a command that no test uses": [("test_it.py", RUN, '"three" if (checkpoint.folder / "count{n}.sh").exists() else ""')],
+    "a command that no test uses": [UNUSED],
+    "an unused command that prints something else": [UNUSED, ("README.md", 'output"\nthree', 'output"\nthirty')],
+    "a query that no test uses": [UNUSED, ("README.md", "```shell", "```promql\nup\n```\n\n```shell")],
     "an output that the run does not print": [("README.md", 'output"\nthree', 'output"\nthirty')],
     "a check that is green before": [("test_it.py", '"three" in said', "said")],
     "red before with something else": [("test_it.py", 'before("not-three")', 'before("no-spans")')],
@@ -63,7 +66,7 @@ DEFECTS = {
     "a wrong turn with another diagnosis": [("wrong-turns.md", "## not-three", "## no-spans")],
     "another solution that is red": [("other-solutions.md", "+printf 'three\\n'", "+echo 3")],
 }
-NAMES = {what: f"100/{number}00" for number, what in enumerate(DEFECTS, 1)}
+NAMES = {what: f"100/{number:03}" for number, what in enumerate(DEFECTS, 1)}
 
 
 @pytest.fixture
@@ -93,12 +96,11 @@ def run(bare):
 def test_at_the_end_all_is_green_used_and_as_shown_and_every_wrong_turn_red(run, processes):
     code, said = run("--at", "end", *processes)
     assert code == 1
-    assert "6 failed, 18 passed" in said
-    unused = NAMES["a command that no test uses"]
-    assert re.findall(r"^(\S+): no test uses this (\w+) block", said, re.M) == [
-        (f"{unused}/README.md:9", "command"),
-        (f"{unused}/README.md:13", "output"),
-    ]
+    assert "8 failed, 22 passed" in said
+    assert f"{NAMES['a command that no test uses']}/README" not in said
+    other, query = NAMES["an unused command that prints something else"], NAMES["a query that no test uses"]
+    assert f"{other}/README.md:9: no test uses all that stands here, and run by itself it is red" in said
+    assert re.findall(r"^(\S+): no test uses this (\w+) block", said, re.M) == [(f"{query}/README.md:9", "query")]
     shown = NAMES["an output that the run does not print"]
     assert f"{shown}/README.md:13: the run printed something else than this block shows; `workshop output {shown}`" in said
     for proves_nothing in ("a command that no test uses", "a check that is green before", "a wrong turn that stays green"):
@@ -111,7 +113,7 @@ def test_at_the_end_all_is_green_used_and_as_shown_and_every_wrong_turn_red(run,
 def test_at_the_start_every_check_is_red_with_the_diagnosis_it_names(run):
     code, said = run("--at", "start")
     assert code == 1
-    assert "2 failed, 6 passed" in said
+    assert "2 failed, 8 passed" in said
     assert "This check is green before its lesson; it must be red with not-three." in said
     assert "Before its lesson this check must be red with no-spans; it is red with not-three" in said
 
