@@ -17,8 +17,6 @@ STATUSES = {
     "OK": "OK is said only by code that vouches for success, and it overrules every later ERROR",
     "ERROR": "ERROR says that this piece of work failed; a SERVER span of Flask gets it with an answer of 500 or more",
 }
-# What Jaeger stores as a tag though it is a field of the span.
-TAGS = ("span.kind", "error")
 SHOWN = 64
 
 
@@ -26,7 +24,6 @@ def introduction(spans: list[Span]) -> str:
     """The root span in full, field by field, as the specification names them."""
     root = root_of(spans)
     moment = datetime.fromtimestamp(root.start_ns / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
-    attributes = {k: v for k, v in root.attributes.items() if k not in TAGS and not k.startswith("otel.")}
     rows = [
         ("name", [root.name]),
         ("context", [f"trace_id {root.trace_id}", f"span_id  {root.span_id}"]),
@@ -35,7 +32,7 @@ def introduction(spans: list[Span]) -> str:
         ("start", [moment]),
         ("duration", [f"{root.duration_ms:.2f} ms"]),
         ("status", [root.status]),
-        ("attributes", _pairs(attributes)),
+        ("attributes", _pairs(root.attributes)),
         ("events", [event.name for event in root.events] or ["none"]),
         ("links", [link.trace_id for link in root.links] or ["none"]),
         ("scope", [root.scope or "the console does not tell"]),

@@ -22,7 +22,8 @@ from workshop.diagnosis import facts, stages
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Rung, Stage
 from workshop.diagnosis.starting import STARTS
 from workshop.setup.ports import free_port, is_listening, port_owner
-from workshop.telemetry.spans import Console, Span, read_console
+from workshop.telemetry.console import Console, read_console
+from workshop.telemetry.spans import Span
 
 if TYPE_CHECKING:
     from workshop.checks.checkpoint import Checkpoint

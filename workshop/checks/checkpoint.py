@@ -25,7 +25,8 @@ from workshop.course.lessons import Lesson
 from workshop.course.turns import Turn
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.facts import Broken, Diagnosis
-from workshop.telemetry.spans import Console, Span
+from workshop.telemetry.console import Console
+from workshop.telemetry.spans import Span
 
 SERVES = re.compile(r"\bsh (run|advisor|old)\.sh\b")
 

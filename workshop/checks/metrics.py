@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from workshop.diagnosis import spans as rungs
+from workshop.telemetry.metrics import Metric, current
 
 
 class Metrics:
     """Verbs of an app that has stopped: each returns what it proved, or raises Broken."""
 
-    def metric(self, name: str) -> dict:
-        """The last state of a metric on the console, as the SDK printed it: `{"name", "unit", "data": ...}`. Raises Broken."""
-        found = [metric for metric in self.console.metrics if metric["name"] == name]
+    def metric(self, name: str) -> Metric:
+        """The last state of a metric on the console. Raises Broken."""
+        found = current(self.console.metrics, name)
         if not found:
-            others = ", ".join(sorted({metric["name"] for metric in self.console.metrics})) or "none at all"
+            others = ", ".join(sorted({metric.name for metric in self.console.metrics})) or "none at all"
             self.require(
                 rungs.misspelt_setting,
                 rungs.wrong_exporter,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from workshop.course.fences import ROOT, Block
-from workshop.telemetry.spans import Console
+from workshop.telemetry.console import Console
 
 ANY = "…"
 # What changes from run to run: ids, moments, durations, sizes of a clock.

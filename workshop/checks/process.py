@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workshop.setup.commands import defer_signals
-from workshop.telemetry.spans import COLOR
+from workshop.telemetry.console import COLOR
 
 INHERITED = re.compile(r"^(OTEL_|FLASK_|GUNICORN_|WERKZEUG_|PYTHON(PATH|HOME|STARTUP)$|(https?|all|no|grpc)_proxy$)", re.I)
 # Settings of the check itself: short batches, and a dead endpoint that gives up at once (facts of SDK 1.45).

@@ -23,7 +23,8 @@ from workshop.course import lessons
 from workshop.course.fences import LessonError
 from workshop.course.lessons import Lesson
 from workshop.errors import UserError
-from workshop.telemetry.spans import Event, Link, Span, read_console
+from workshop.telemetry.console import read_console
+from workshop.telemetry.spans import Event, Link, Span
 
 LETTERS = "abcdefgh"
 ITEM = re.compile(r"- (?P<letter>[a-z])\. (?P<text>\S.*)")

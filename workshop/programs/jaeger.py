@@ -28,7 +28,8 @@ from workshop.setup.addresses import address
 from workshop.setup.cache import locked
 from workshop.setup.commands import CommandFailed, Progress, Ticker, defer_signals, inherited_environment, kill_group, run
 from workshop.setup.ports import free_port, is_listening, port_owner
-from workshop.telemetry.spans import Span, read_jaeger
+from workshop.telemetry.otlp import read_otlp
+from workshop.telemetry.spans import Span
 
 CONFIGURATION = Path(__file__).with_name("jaeger.yaml")
 COMPOSE = ["docker", "compose", "--file", ROOT / "docker-compose.yml", "--project-name", "flask-opentelemetry-workshop"]
@@ -99,28 +100,27 @@ class Jaeger:
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of one trace, none if Jaeger does not know it. Raises JaegerError when Jaeger does not answer."""
-        return read_jaeger(self._ask(f"/api/traces/{trace_id}") or {})
+        return self._spans(f"/api/v3/traces/{trace_id}")
 
-    def traces(self, service: str, operation: str = "", tags: dict[str, str] | None = None, limit: int = 100) -> list[Span]:
-        """The spans of a service's newest traces. `tags` are compared as text; `span.kind` cannot be one of them."""
-        query = {"service": service, "limit": limit}
-        query |= {"operation": operation} if operation else {}
-        query |= {"tags": json.dumps(tags)} if tags else {}
-        return read_jaeger(self._ask("/api/traces", **query) or {})
+    def traces(self, service: str, operation: str = "", limit: int = 100) -> list[Span]:
+        """The spans of a service's newest traces. A search by tag is not in `/api/v3` of Jaeger 2.13."""
+        query = {"service_name": service, "num_traces": limit, **({"operation_name": operation} if operation else {})}
+        query |= {"start_time_min": "1970-01-01T00:00:00Z", "start_time_max": "2200-01-01T00:00:00Z"}
+        return self._spans("/api/v3/traces", **{f"query.{name}": value for name, value in query.items()})
 
     def services(self) -> list[str]:
         """The names of the services that have sent spans."""
-        return sorted(self._ask("/api/services")["data"] or ())
+        return sorted(self._json("services", "/api/v3/services"))
 
     def operations(self, service: str, kind: str = "server") -> list[str]:
         """The names of a service's spans of one kind."""
-        found = self._ask("/api/operations", service=service, spanKind=kind)["data"] or ()
+        found = self._json("operations", "/api/v3/operations", service=service, span_kind=kind)
         return sorted(operation["name"] for operation in found)
 
     def dependencies(self) -> list[dict]:
-        """Which service calls which in the last day: `{"parent", "child", "callCount"}`."""
+        """Which service calls which in the last day: `{"parent", "child", "callCount"}`. `/api/v3` does not have it."""
         day = 24 * 3600 * 1000
-        return self._ask("/api/dependencies", endTs=int(time.time() * 1000), lookback=day)["data"] or []
+        return self._json("data", "/api/dependencies", endTs=int(time.time() * 1000), lookback=day)
 
     def ready(self) -> bool:
         """Whether it answers."""
@@ -138,19 +138,32 @@ class Jaeger:
         except (OSError, http.client.HTTPException):
             return False
 
-    def _ask(self, path: str, **query: object) -> dict | None:
+    def _spans(self, path: str, **query: object) -> list[Span]:
+        found = self._ask(path, **query)
+        try:
+            return read_otlp(found).spans
+        except ValueError as error:
+            raise JaegerError(f"there is no Jaeger at {self.query_url}: {error}") from None
+
+    def _json(self, key: str, path: str, **query: object) -> list:
+        """The list that an answer holds under a key; an empty one may be left out."""
+        found = self._ask(path, **query)
+        try:
+            return json.loads(found).get(key) or []
+        except (ValueError, AttributeError):
+            raise JaegerError(f"there is no Jaeger at {self.query_url}: {path} does not answer with {key}") from None
+
+    def _ask(self, path: str, **query: object) -> str:
+        """What Jaeger answers; nothing when it knows no such trace."""
         url = f"{self.query_url}{path}{'?' if query else ''}{urllib.parse.urlencode(query)}"
         try:
             with DIRECT.open(url, timeout=ANSWER_SECONDS) as answer:
-                found = json.load(answer)
-            if not isinstance(found, dict) or "data" not in found:
-                raise ValueError("its answer has no data")
-            return found
+                return answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
-                if error.code == 404 and path.startswith("/api/traces/"):
-                    return None
                 said = error.read(200).decode(errors="replace").strip()
+            if error.code == 404 and "No traces found" in said:
+                return ""
             raise JaegerError(f"Jaeger answered {error.code} to {url}: {said}") from None
         except urllib.error.URLError as error:
             raise JaegerError(f"no Jaeger answers at {self.query_url} ({error.reason}); `workshop up` starts one") from None

@@ -7,7 +7,8 @@ from pathlib import Path
 from workshop.errors import UserError
 from workshop.programs import jaeger
 from workshop.telemetry import waterfall
-from workshop.telemetry.spans import Span, read_console
+from workshop.telemetry.console import read_console
+from workshop.telemetry.spans import Span
 
 
 class NoTrace(UserError):

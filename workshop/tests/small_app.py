@@ -9,7 +9,7 @@ from workshop.checks.app import LISTEN_SECONDS, STOP_SECONDS
 from workshop.checks.browser import Browser
 from workshop.checks.process import Process, environment
 from workshop.setup.ports import free_port, is_listening
-from workshop.telemetry.spans import Console, read_console
+from workshop.telemetry.console import Console, read_console
 
 SOURCE = """
 from flask import Flask, request

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from workshop.checks.process import Process, environment
-from workshop.telemetry.spans import read_console
+from workshop.telemetry.console import read_console
 
 HALVES = """
 import sys

@@ -302,7 +302,7 @@ def answering(port: int):
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"data": []}).encode()
+            body = json.dumps({"services": []}).encode()
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import pytest
 
@@ -18,10 +19,9 @@ def recorded(console) -> dict[str, set[str]]:
     resources = {name for span in console.spans for name in span.resource}
     traces = {name for span in console.spans for name in span.attributes}
     traces |= {name for span in console.spans for event in span.events for name in event.attributes}
-    metrics = {metric["name"] for metric in console.metrics}
-    points = [point for metric in console.metrics for point in metric["data"]["data_points"]]
-    metrics |= {name for point in points for name in point["attributes"]}
-    logs = {name for log in console.logs for name in log}
+    metrics = {metric.name for metric in console.metrics}
+    metrics |= {name for metric in console.metrics for point in metric.points for name in point.attributes}
+    logs = {field.name for log in console.logs for field in fields(log) if getattr(log, field.name)}
     return {"trace": traces, "metric": metrics, "log": logs, "all": resources}
 
 
@@ -54,7 +54,7 @@ def test_a_boundary_of_the_histogram_lies_at_250_ms_and_none_at_300(run):
     console, names = run
     needs = operators.requirements().needs
     name, factor = {"default": ("http.server.duration", 1), "stable": ("http.server.request.duration", 1000)}[names]
-    bounds = [m["data"]["data_points"][0]["explicit_bounds"] for m in console.metrics if m["name"] == name]
+    bounds = [metric.points[0].bounds for metric in console.metrics if metric.name == name]
     assert "within 250 ms" in [need.sli for need in needs]
     assert 250 in [bound * factor for bound in bounds[0]] and 300 not in [bound * factor for bound in bounds[0]]
 

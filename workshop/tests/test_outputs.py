@@ -9,7 +9,7 @@ import pytest
 from workshop.checks import outputs
 from workshop.checks.outputs import ANY, console_matches, matches, rewrite, rewrite_console, write
 from workshop.course.fences import Block, parse
-from workshop.telemetry.spans import read_console
+from workshop.telemetry.console import read_console
 
 
 def block(*lines: str, language: str = "text", kind: str = "output") -> Block:

@@ -30,7 +30,8 @@ from workshop.course import lessons, quiz
 from workshop.course.fences import LessonError
 from workshop.course.quiz import Quiz, QuizError
 from workshop.diagnosis.facts import Broken
-from workshop.telemetry.spans import Span, read_console
+from workshop.telemetry.console import read_console
+from workshop.telemetry.spans import Span
 from workshop.tests import small_app
 
 PICTURE = "100/200"

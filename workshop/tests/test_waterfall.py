@@ -16,7 +16,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from workshop.telemetry import waterfall
-from workshop.telemetry.spans import Event, Link, Span, read_console
+from workshop.telemetry.console import read_console
+from workshop.telemetry.spans import Event, Link, Span
 
 MS = 1_000_000
 START = 1_763_000_000_000_000_000

@@ -16,7 +16,7 @@ def test_each_fact_stands_under_its_old_and_its_stable_name(checkpoint):
 
     both_names(checkpoint, app, added)
     old, stable = app.metric("http.server.duration"), app.metric("http.server.request.duration")
-    assert (old["unit"], stable["unit"]) == ("ms", "s")
+    assert (old.unit, stable.unit) == ("ms", "s")
 
 
 @pytest.mark.before("one-name")

@@ -105,7 +105,7 @@ def observed(checkpoint, command):
     )
     stored = app.in_jaeger(added)
     return app, Counter(
-        (f"{span.kind.upper()} {span.name} by {span.scope}", span.attributes.get("otel.scope.version", ""))
+        (f"{span.kind.upper()} {span.name} by {span.scope}", span.scope_version)
         for span in (stored, *app.below(stored, where="jaeger"))
     )
 

@@ -1,4 +1,4 @@
-"""Spans as they are read from what an app really printed, and from what Jaeger answers."""
+"""Spans, metrics and log records as they are read from what an app really printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import pytest
 
 from workshop.checks.process import environment
 from workshop.setup.ports import free_port
-from workshop.telemetry.spans import Event, Link, read_console, read_jaeger
+from workshop.telemetry.console import read_console
+from workshop.telemetry.metrics import current
+from workshop.telemetry.spans import Link
 
 APP = """
 from flask import Flask
@@ -157,10 +159,16 @@ def test_status_attributes_and_events_are_kept(printed):
 
 def test_metrics_and_logs_are_told_from_spans_and_from_the_apps_own_json(printed):
     console = read_console(printed)
-    durations = [metric for metric in console.metrics if metric["name"] == "http.server.duration"]
-    assert durations[0]["unit"] == "ms"
-    assert sum(point["count"] for point in durations[-1]["data"]["data_points"]) == 4
-    assert [(log["body"], log["severity_text"]) for log in console.logs] == [("almost empty", "WARN")]
+    [durations] = current(console.metrics, "http.server.duration")
+    assert (durations.kind, durations.unit, durations.temporality) == ("histogram", "ms", "cumulative")
+    assert durations.resource["service.name"] == "shop"
+    assert sum(point.count for point in durations.points) == 4
+    assert [point.count for point in durations.points_with({"http.target": "/"})] == [1]
+    [log] = console.logs
+    assert (log.body, log.severity, log.service) == ("almost empty", "WARN", "shop")
+    count = by_name(printed)["count 5 €"]
+    assert (log.trace_id, log.span_id) == (count.trace_id, count.span_id)
+    assert count.start_ns <= log.observed_ns <= count.end_ns
     own = [value for _, value in console.objects if value.get("kind") == "of log"]
     assert own == [{"level": "info", "kind": "of log", "message": "of the app itself"}]
 
@@ -196,102 +204,3 @@ def test_colors_and_line_ends_do_not_matter(printed):
 def test_what_is_no_span_is_none(text):
     console = read_console(text)
     assert (console.spans, console.metrics, console.logs) == ([], [], [])
-
-
-# --- Jaeger ----------------------------------------------------------------------------------------------------------
-
-TRACE = "83a9a4a4f1b4d5e6a7b8c9d0e1f20304"
-ANSWER = {
-    "data": [
-        {
-            "traceID": TRACE,
-            "spans": [
-                {
-                    "traceID": TRACE,
-                    "spanID": "1111111111111111",
-                    "operationName": "POST /add",
-                    "references": [
-                        {"refType": "CHILD_OF", "traceID": TRACE, "spanID": "0000000000000abc"},
-                        {"refType": "FOLLOWS_FROM", "traceID": TRACE, "spanID": "0000000000000abc"},
-                        {"refType": "FOLLOWS_FROM", "traceID": "f" * 32, "spanID": "2222222222222222"},
-                    ],
-                    "startTime": 1795000000000001,
-                    "duration": 2500,
-                    "tags": [
-                        {"key": "otel.scope.name", "type": "string", "value": "opentelemetry.instrumentation.flask"},
-                        {"key": "span.kind", "type": "string", "value": "server"},
-                        {"key": "http.status_code", "type": "int64", "value": 500},
-                        {"key": "otel.status_code", "type": "string", "value": "ERROR"},
-                        {"key": "otel.status_description", "type": "string", "value": "RuntimeError: no"},
-                    ],
-                    "logs": [
-                        {
-                            "timestamp": 1795000000000200,
-                            "fields": [
-                                {"key": "event", "type": "string", "value": "exception"},
-                                {"key": "exception.type", "type": "string", "value": "RuntimeError"},
-                            ],
-                        }
-                    ],
-                    "processID": "p1",
-                    "warnings": ["clock skew adjustment disabled"],
-                },
-                {
-                    "traceID": TRACE,
-                    "spanID": "3333333333333333",
-                    "operationName": "connect",
-                    "references": [],
-                    "startTime": 1795000000000100,
-                    "duration": 0,
-                    "tags": [],
-                    "logs": [],
-                    "processID": "p2",
-                    "warnings": None,
-                },
-            ],
-            "processes": {
-                "p1": {
-                    "serviceName": "todo",
-                    "tags": [{"key": "telemetry.sdk.language", "type": "string", "value": "python"}],
-                },
-                "p2": {"serviceName": "advisor", "tags": []},
-            },
-            "warnings": None,
-        }
-    ],
-    "total": 0,
-    "limit": 0,
-    "offset": 0,
-    "errors": None,
-}
-
-
-def test_jaegers_answer_has_the_same_shape():
-    add, connect = read_jaeger(ANSWER)
-    assert (add.name, add.kind, add.service, add.trace_id, add.span_id) == (
-        "POST /add",
-        "server",
-        "todo",
-        TRACE,
-        "1" * 16,
-    )
-    assert (add.start_ns, add.end_ns, add.duration_ms) == (1795000000000001000, 1795000000002501000, 2.5)
-    assert (add.status, add.status_text) == ("ERROR", "RuntimeError: no")
-    assert add.attributes["http.status_code"] == 500
-    assert add.resource == {"service.name": "todo", "telemetry.sdk.language": "python"}
-    assert add.scope == "opentelemetry.instrumentation.flask"
-    assert add.warnings == ("clock skew adjustment disabled",)
-    assert add.events == (Event("exception", 1795000000000200000, {"exception.type": "RuntimeError"}),)
-    assert (connect.kind, connect.parent_id, connect.service, connect.status) == ("internal", None, "advisor", "UNSET")
-    assert (connect.events, connect.links, connect.warnings, connect.duration_ms) == ((), (), (), 0)
-
-
-def test_jaegers_references_are_a_parent_and_links_even_to_the_same_span():
-    add = read_jaeger(ANSWER)[0]
-    assert add.parent_id == "0000000000000abc"
-    assert add.links == (Link(TRACE, "0000000000000abc"), Link("f" * 32, "2222222222222222"))
-
-
-@pytest.mark.parametrize("answer", [{"data": []}, {"data": None}, {}, {"data": None, "errors": [{"code": 404}]}])
-def test_an_answer_without_traces_has_no_spans(answer):
-    assert read_jaeger(answer) == []

@@ -1,0 +1,154 @@
+"""What an app printed: the JSON of the SDK's console exporters, in a stream that also holds the server's own lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from workshop.telemetry.logs import LogRecord
+from workshop.telemetry.metrics import Exemplar, ExponentialPoint, HistogramPoint, Metric, NumberPoint, Point
+from workshop.telemetry.spans import Event, Link, Span
+
+COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+OBJECT = re.compile(r"^\{", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Console:
+    """What an app printed, sorted by signal. `objects` holds each JSON object as (its text, its value), in order."""
+
+    text: str
+    objects: list[tuple[str, dict]]
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        return [_span(value) for _, value in self.objects if str(value.get("kind")).startswith("SpanKind.")]
+
+    @cached_property
+    def metrics(self) -> list[Metric]:
+        """Every metric of every export, oldest first."""
+        return [metric for _, value in self.objects if "resource_metrics" in value for metric in _metrics(value)]
+
+    @cached_property
+    def logs(self) -> list[LogRecord]:
+        return [_log(value) for _, value in self.objects if {"severity_text", "observed_timestamp"} <= value.keys()]
+
+
+def read_console(text: str) -> Console:
+    """Find the JSON objects in `text`; what is not a complete object is left alone."""
+    text = COLOR.sub("", text)
+    decoder, objects, at = json.JSONDecoder(), [], 0
+    while match := OBJECT.search(text, at):
+        try:
+            value, end = decoder.raw_decode(text, match.start())
+        except ValueError:
+            at = match.end()
+            continue
+        objects.append((text[match.start() : end], value))
+        at = end
+    return Console(text, objects)
+
+
+def _hex(value: str | int | None, digits: int) -> str:
+    """An id, which spans and log records print as `0x…` and exemplars as a number; empty for none, which may be all zeros."""
+    bare = f"{value:x}" if isinstance(value, int) else (value or "").removeprefix("0x")
+    return bare.zfill(digits) if bare.strip("0") else ""
+
+
+def _nanoseconds(moment: str | None) -> int:
+    """`2026-11-21T09:00:00.123456Z`, as the console exporter writes it, in nanoseconds since the epoch; 0 for none."""
+    if not moment:
+        return 0
+    parsed = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return int(parsed.timestamp()) * 1_000_000_000 + parsed.microsecond * 1000
+
+
+def _span(value: dict) -> Span:
+    return Span(
+        name=value["name"],
+        kind=value["kind"].removeprefix("SpanKind.").lower(),
+        trace_id=_hex(value["context"]["trace_id"], 32),
+        span_id=_hex(value["context"]["span_id"], 16),
+        parent_id=_hex(value["parent_id"], 16) or None,
+        start_ns=_nanoseconds(value["start_time"]),
+        end_ns=_nanoseconds(value["end_time"]),
+        status=value["status"]["status_code"],
+        status_text=value["status"].get("description", ""),
+        attributes=value["attributes"],
+        events=tuple(Event(e["name"], _nanoseconds(e["timestamp"]), e["attributes"]) for e in value["events"]),
+        links=tuple(
+            Link(_hex(link["context"]["trace_id"], 32), _hex(link["context"]["span_id"], 16), link["attributes"])
+            for link in value["links"]
+        ),
+        resource=value["resource"]["attributes"],
+    )
+
+
+def _metrics(value: dict) -> Iterator[Metric]:
+    for resource in value["resource_metrics"]:
+        for scope in resource["scope_metrics"]:
+            for metric in scope["metrics"]:
+                data = metric["data"]
+                yield Metric(
+                    name=metric["name"],
+                    kind=_kind(data),
+                    points=tuple(map(_point, data["data_points"])),
+                    unit=metric["unit"],
+                    description=metric["description"],
+                    temporality={1: "delta", 2: "cumulative"}.get(data.get("aggregation_temporality"), ""),
+                    monotonic=data.get("is_monotonic", False),
+                    resource=resource["resource"]["attributes"],
+                    scope=scope["scope"]["name"],
+                )
+
+
+def _kind(data: dict) -> str:
+    """Which kind of metric it is. The console does not say, yet each kind has a field that the others do not have."""
+    if "is_monotonic" in data:
+        return "sum"
+    if "aggregation_temporality" not in data:
+        return "gauge"
+    return "exponentialHistogram" if any("scale" in point for point in data["data_points"]) else "histogram"
+
+
+def _point(value: dict) -> Point:
+    exemplars = tuple(
+        Exemplar(
+            e["value"], e["time_unix_nano"], _hex(e["trace_id"], 32), _hex(e["span_id"], 16), e["filtered_attributes"] or {}
+        )
+        for e in value["exemplars"]
+    )
+    common = value["attributes"] or {}, value["start_time_unix_nano"] or 0, value["time_unix_nano"], exemplars
+    if "value" in value:
+        return NumberPoint(*common, value["value"])
+    extremes = {name: value[name] for name in ("min", "max") if value["count"]}
+    if "scale" in value:
+        buckets = [_buckets(value[side]["offset"], value[side]["bucket_counts"]) for side in ("positive", "negative")]
+        return ExponentialPoint(
+            *common, value["count"], value["sum"], value["scale"], value["zero_count"], *buckets, **extremes
+        )
+    bounds, buckets = tuple(value["explicit_bounds"]), tuple(value["bucket_counts"])
+    return HistogramPoint(*common, value["count"], value["sum"], **extremes, bounds=bounds, buckets=buckets)
+
+
+def _buckets(offset: int, counts: list[int]) -> dict[int, int]:
+    return {offset + number: count for number, count in enumerate(counts) if count}
+
+
+def _log(value: dict) -> LogRecord:
+    return LogRecord(
+        body=value["body"],
+        severity=value["severity_text"] or "",
+        severity_number=value["severity_number"] or 0,
+        time_ns=_nanoseconds(value["timestamp"]),
+        observed_ns=_nanoseconds(value["observed_timestamp"]),
+        trace_id=_hex(value["trace_id"], 32),
+        span_id=_hex(value["span_id"], 16),
+        event_name=value["event_name"],
+        attributes=value["attributes"] or {},
+        resource=value["resource"]["attributes"],
+    )
