@@ -221,9 +221,23 @@ def output(ctx: click.Context, lesson: Lesson) -> None:
 
     Example: workshop output 300/300/100
     """
-    from workshop.learner.reporter import write_output
+    from workshop.dev.contents import write_output
 
     ctx.exit(write_output(lesson))
+
+
+@main.command()
+@click.argument("name", metavar="LESSON")
+def new(name: str) -> None:
+    """For authors: make the skeleton of LESSON, whose check is red until it is written.
+
+    Example: workshop new 300/500/100
+    """
+    from workshop.dev.new import make
+
+    for path in make(name):
+        click.echo(path.relative_to(lessons.ROOT))
+    click.echo(f"Write them; `pytest --at end {name}` says what is left.")
 
 
 @main.command()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from workshop.course import lessons
 from workshop.course.fences import ROOT
+from workshop.course.lessons import Lesson
+from workshop.learner.reporter import run
 
 HEADING = "## Lessons"
 PLANS = "INSTRUCTORS.md"
@@ -59,3 +61,12 @@ def write(root: Path = ROOT) -> None:
     for chapter in lessons.chapters(root):
         if (fresh := page(chapter, root)) != (readme := chapter / "README.md").read_text(encoding="utf-8"):
             readme.write_text(fresh, encoding="utf-8")
+
+
+def write_output(lesson: Lesson) -> int:
+    """Write the lesson's output blocks from a run of its checks at its end, and the chapters' tables of minutes.
+
+    Returns pytest's exit status."""
+    code = run(lesson, "end", "--write-output")
+    write(lesson.root)
+    return code

@@ -43,12 +43,3 @@ def run(lesson: Lesson, at: str, *more: str) -> int:
     reporter = Reporter()
     options = ["--rootdir", str(lesson.root), "-p", "no:terminal", "-p", "no:cacheprovider", "--at", at, *more]
     return int(pytest.main([*options, str(lesson.folder)], plugins=[reporter]))
-
-
-def write_output(lesson: Lesson) -> int:
-    """Write the lesson's output blocks from a run of its checks at its end, and the chapters' tables of minutes."""
-    from workshop.dev import contents
-
-    code = run(lesson, "end", "--write-output")
-    contents.write(lesson.root)
-    return code

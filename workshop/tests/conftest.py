@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from workshop.course import lessons
 from workshop.course.lessons import Lesson
 from workshop.learner.workspace import Workspace
+from workshop.tests.learner import Learner
 
 
 class Toy:
@@ -89,3 +92,26 @@ def toy(bare: Toy) -> Toy:
     bare.page("200", "# Two\n")
     bare.page("200/100", '# Last\n\nIn `src/last.py`:\n\n```python title="src/last.py"\nlast\n```\n')
     return bare
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The repository as it is now, without what a learner's use has left in it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=lessons.ROOT,
+        capture_output=True,
+        check=True,
+    )
+    target = tmp_path / "my clone, übung"
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (lessons.ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(lessons.ROOT / name, target / name)
+    return target
+
+
+@pytest.fixture
+def learner(clone: Path) -> Learner:
+    """Somebody who takes the lessons in that clone."""
+    return Learner(clone)

@@ -8,14 +8,9 @@ import psutil
 import pytest
 
 from workshop.course import lessons
-from workshop.tests.test_followed import Learner, clone  # noqa: F401
+from workshop.tests.learner import Learner
 
 SPANS = "300/300/100"
-
-
-@pytest.fixture
-def learner(clone):  # noqa: F811
-    return Learner(clone)
 
 
 def asked(learner: Learner, command: str, **more: str) -> subprocess.CompletedProcess:

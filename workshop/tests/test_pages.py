@@ -17,8 +17,8 @@ from workshop.course.replay import replay
 from workshop.dev import contents
 from workshop.learner.workspace import files
 from workshop.site import slides
+from workshop.tests.learner import Learner
 from workshop.tests.test_cloud import devcontainer, gitpod
-from workshop.tests.test_followed import Learner, clone  # noqa: F401
 
 INSTRUCTORS = (lessons.ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
 WIDTH = 78  # characters of code beside each other on a slide
@@ -80,7 +80,7 @@ def test_the_lines_of_a_class_are_counted(tmp_path):
 # A room without network, and a workspace that makes itself ready
 
 
-def test_a_workspace_gets_ready_by_its_own_commands_with_what_is_brought_and_no_network(clone, tmp_path):  # noqa: F811
+def test_a_workspace_gets_ready_by_its_own_commands_with_what_is_brought_and_no_network(clone, tmp_path):
     home, bring = Path(shutil.move(clone, tmp_path / "home")), tmp_path / "bring"
     author = "-c user.name=someone -c user.email=someone@example.com"
     sh(f"git init -q && git add -A && git {author} commit -q -m all", home, environment())
@@ -109,7 +109,7 @@ def test_a_workspace_gets_ready_by_its_own_commands_with_what_is_brought_and_no_
 # A lesson, added as the page says
 
 
-def test_a_lesson_that_is_added_as_the_page_says_is_a_lesson(clone):  # noqa: F811
+def test_a_lesson_that_is_added_as_the_page_says_is_a_lesson(clone):
     said = section(CONTRIBUTING, "Add a lesson, in ten lines")
     assert len(re.findall(r"^\d+\. ", said, re.M)) == 10
     for block in FENCE.finditer(said):

@@ -16,7 +16,7 @@ from workshop.course import lessons
 from workshop.course.fences import Block
 from workshop.programs.jaeger import Jaeger, for_checks
 from workshop.scenarios.demo import ARRIVE_SECONDS, finished_app
-from workshop.tests.test_followed import Learner, clone  # noqa: F401, clone is a fixture
+from workshop.tests.learner import Learner
 
 LESSON = "300/300/100"
 ADD = ("server", "POST /add")
@@ -64,7 +64,7 @@ def paste(page: Page, block: Block, file: Path) -> None:
     file.write_text(text.replace(before, page.evaluate("navigator.clipboard.readText()")), encoding="utf-8")
 
 
-def test_from_a_task_to_its_trace_and_from_a_lesson_to_a_green_check(visit, window: Page, app: App, clone: Path):  # noqa: F811
+def test_from_a_task_to_its_trace_and_from_a_lesson_to_a_green_check(visit, window: Page, app: App, clone: Path):
     window.goto(f"http://127.0.0.1:{app.port}/")
     window.get_by_label("What is to be done?").fill("Buy milk")
     window.keyboard.press("Enter")

@@ -1,0 +1,63 @@
+"""Somebody who takes the lessons, for tests that follow them in a clone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from workshop.checks.checkpoint import packages
+from workshop.checks.process import environment
+from workshop.course import lessons
+from workshop.course.quiz import Quiz, has_quiz
+from workshop.course.replay import apply
+
+COMMAND = "import sys; from workshop.cli import main; sys.argv[0] = 'workshop'; main()"
+
+
+class Learner:
+    """Somebody who reads a page and does what it says: types its blocks into `src/` and runs its `workshop` commands."""
+
+    def __init__(self, clone: Path):
+        self.clone = clone
+        (clone / "bin").mkdir()
+        command = clone / "bin" / "workshop"
+        command.write_text(f"#!/usr/bin/env python\n{COMMAND}\n", encoding="utf-8")
+        command.chmod(0o755)
+        self._activate(Path(sys.prefix))
+
+    def installs_what_is_needed_for(self, lesson: lessons.Lesson) -> None:
+        """Have the packages of all lessons up to this one, as their pages say."""
+        self._activate(packages(lesson))
+
+    def _activate(self, prefix: Path) -> None:
+        self.env = {**environment(prefix), "PYTHONPATH": str(self.clone)}
+        self.env["PATH"] = os.pathsep.join([str(self.clone / "bin"), self.env["PATH"]])
+        if prefix != Path(sys.prefix):
+            self.env["PYTEST_PLUGINS"] = "workshop.plugin"  # an environment of lessons has all but the workshop itself
+
+    def runs(self, command: str) -> str:
+        done = subprocess.run(command, shell=True, cwd=self.clone, env=self.env, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def types(self, lesson: lessons.Lesson) -> None:
+        """Write each block where it belongs, into the files as they are on the disk."""
+        for block in lesson.blocks:
+            path = self.clone / block.title
+            if block.title.startswith("src/"):
+                there = {block.title[4:]: path.read_bytes()} if path.exists() else {}
+                apply(block, there)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(there[block.title[4:]])
+
+    def answers(self, lesson: lessons.Lesson, log: Path) -> None:
+        """Answer the lesson's quiz, where it has one; a quiz about a trace is about the newest one in `log`."""
+        if has_quiz(lesson):
+            quiz = Quiz(lesson, self.clone.parent / "key")
+            quiz.begin(log=log if quiz.about_a_trace else None)
+            letters = self.clone.parent / "answers.txt"
+            letters.write_text("".join(f"{question.key}\n" for question in quiz.questions), encoding="utf-8")
+            about = f" --log {log}" if quiz.about_a_trace else ""
+            self.runs(f"workshop quiz {lesson.name} --answers {letters}{about}")
