@@ -1,5 +1,7 @@
 """`make flakes`: every lesson at its end, again and again in another order, and several times at once. Prints the count.
 
+Before it come the tests that repeat for minutes what `make test` proves once.
+
 Each round uses all cores by pytest-xdist; of those at once, each has one process.
 """
 
@@ -19,7 +21,8 @@ AT_ONCE = 4
 
 def main() -> int:
     """Run the rounds; returns 1 when a test that passed in one round failed in another, or failed in all."""
-    failed: Counter[str] = Counter()
+    failed = Counter(finish(_pytest("workshop/tests", "--thorough", "--numprocesses", "logical")))
+    print(f"the thorough tests: {failed.total()} failures", flush=True)
     rounds = 0
     for number in range(REPEATS):
         failed.update(finish(begin(number, "--numprocesses", "logical", "--dist", "loadgroup")))
@@ -38,7 +41,11 @@ def begin(seed: int, *options: str) -> subprocess.Popen:
     """Start one round, the lessons in an order of its own."""
     folders = [str(lesson.folder) for lesson in lessons.lessons()]
     random.Random(seed).shuffle(folders)
-    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--at", "end", *options, *folders]
+    return _pytest("--at", "end", *options, *folders)
+
+
+def _pytest(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", *arguments]
     return subprocess.Popen(command, cwd=lessons.ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
 

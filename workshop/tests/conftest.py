@@ -14,6 +14,23 @@ from workshop.learner.workspace import Workspace
 from workshop.tests.learner import Learner
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="only the tests that repeat for minutes; `make flakes` runs them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "thorough: repeats for minutes what another test proves once")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    thorough = config.getoption("--thorough")
+    items[:] = [item for item in items if bool(item.get_closest_marker("thorough")) == thorough or not _ours(item)]
+
+
+def _ours(item: pytest.Item) -> bool:
+    return Path(__file__).parent in item.path.parents
+
+
 class Toy:
     """A repository with a few lessons, for tests that must not touch the real one."""
 

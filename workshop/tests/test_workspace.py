@@ -406,7 +406,9 @@ def no_sync(monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["kill", "full"])
-@pytest.mark.parametrize(("command", "before"), [("start", "nothing"), ("solve", "a start")])
+@pytest.mark.parametrize(
+    ("command", "before"), [("solve", "a start"), pytest.param("start", "nothing", marks=pytest.mark.thorough)]
+)
 @pytest.mark.usefixtures("no_sync")
 def test_a_fault_at_any_step_of_a_move_loses_nothing(mine, fault, command, before):
     if before == "a start":
@@ -426,6 +428,7 @@ def test_a_fault_at_any_step_of_a_move_loses_nothing(mine, fault, command, befor
             assert without_runtime(mine.contents(root / "src")) == OWN_BYTES, root
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", ["kill", "full"])
 @pytest.mark.usefixtures("no_sync")
 def test_a_fault_at_any_step_of_an_undo_loses_nothing_and_undo_goes_on(mine, fault):
@@ -442,6 +445,7 @@ def test_a_fault_at_any_step_of_an_undo_loses_nothing_and_undo_goes_on(mine, fau
         assert lost(mine, root, later) == [], root
 
 
+@pytest.mark.thorough
 def test_kill_at_many_times_loses_nothing(mine):
     many = {f"many/{number}.txt": f"mine {number}\n" * 50 for number in range(30)}
     mine.fill(many)
