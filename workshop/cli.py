@@ -15,6 +15,7 @@ from workshop.course.lessons import Lesson
 from workshop.course.replay import replay
 from workshop.errors import UserError
 from workshop.learner.workspace import Workspace
+from workshop.terminal import say, together, wrapped
 
 
 class LessonName(click.ParamType):
@@ -35,20 +36,71 @@ class LessonName(click.ParamType):
 
 
 LESSON = LessonName()
+AUTHORS = "For authors"
 OF_A_DIFF = {"-": "red", "+": "green", "@": "cyan"}
 
 
+class Help(click.HelpFormatter):
+    """A help in which no `command` is parted."""
+
+    def write_text(self, text):
+        super().write_text(together(text))
+
+    def write_dl(self, rows, *more, **options):
+        super().write_dl([(name, together(about)) for name, about in rows], *more, **options)
+
+    def getvalue(self):
+        return super().getvalue().replace("\N{NO-BREAK SPACE}", " ")
+
+
+class Context(click.Context):
+    formatter_class = Help
+
+
+class Command(click.Command):
+    """A command that the help lists in a section."""
+
+    context_class = Context
+
+    def __init__(self, *about, section: str = "Commands", **options):
+        super().__init__(*about, **options)
+        self.section = section
+
+
 class Commands(click.Group):
-    """Turns a user's mistake into one message without a traceback."""
+    """Lists its commands by section, in the order in which they stand here. A user's mistake is one message, no traceback."""
+
+    context_class = Context
+    command_class = Command
+
+    def list_commands(self, ctx):
+        return list(self.commands)
+
+    def format_commands(self, ctx, formatter):
+        widest = max(map(len, self.commands))
+        for section in dict.fromkeys(command.section for command in self.commands.values()):
+            with formatter.section(section):
+                formatter.write_dl(
+                    (name.ljust(widest), command.get_short_help_str(formatter.width))
+                    for name, command in self.commands.items()
+                    if command.section == section
+                )
 
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(_message(str(error))) from None
+        except click.UsageError as error:
+            raise click.UsageError(_message(error.format_message()), error.ctx) from None
         except KeyboardInterrupt:
-            click.echo("\nStopped.", err=True)
+            say("\nStopped.", to_stderr=True)
             ctx.exit(130)
+
+
+def _message(text: str) -> str:
+    """A text as it stands behind the "Error: " that click prints."""
+    return wrapped(text, "Error: ").removeprefix("Error: ")
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,16 +125,16 @@ def show_map() -> None:
     pages = {f.relative_to(lessons.ROOT).as_posix(): lessons.title(f / "README.md") for f in lessons.chapters()}
     for name, item in sorted([*pages.items(), *((lesson.name, lesson) for lesson in everything)]):
         if isinstance(item, str):
-            click.echo(("\n" if "/" not in name else "") + click.style(f"  {name:<12}{item}", bold=True))
+            say(("\n" if "/" not in name else "") + click.style(f"  {name:<12}{item}", bold=True))
         else:
             mark = " "
             if item in done:
                 mark = click.style("✓", fg="green")
             elif item.name == progress["current"]:
                 mark = click.style("→", fg="yellow")
-            click.echo(f"{mark} {item.name:<12}{item.title:<50.50}{item.minutes:>4} min")
-    click.echo(f"\n{len(done)} of {len(everything)} lessons done, about {minutes / 60:.1f} hours to go.")
-    click.echo(_next_step(everything, progress))
+            say(f"{mark} {item.name:<12}{item.title:<50}{item.minutes:>4} min")
+    say(f"\n{len(done)} of {len(everything)} lessons done, about {minutes / 60:.1f} hours to go.")
+    say(_next_step(everything, progress))
 
 
 def _next_step(everything: list[Lesson], progress: dict) -> str:
@@ -97,6 +149,37 @@ def _next_step(everything: list[Lesson], progress: dict) -> str:
 
 
 @main.command()
+@click.option("--beside", is_flag=True, envvar="WORKSHOP_BESIDE", help="Take another port although 5001 is free.")
+def demo(beside: bool) -> None:
+    """Run the finished app with Jaeger, and draw its first trace.
+
+    It is a fresh copy of the finished app: your src/ is not touched. In a terminal it goes on until Ctrl-C.
+
+    Example: workshop demo
+    """
+    from workshop.scenarios import demo
+    from workshop.setup.commands import end_by_signals
+
+    end_by_signals()
+    demo.show(say, stay=sys.stdin.isatty() and sys.stdout.isatty(), beside=beside)
+
+
+@main.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Say whether this machine is ready, and what to do if not.
+
+    The answer for each part begins with ok; with note, where something differs and no lesson stops; or with fix, where one does.
+    The exit status is 0 when nothing is to fix.
+
+    Example: workshop doctor
+    """
+    from workshop.doctor import report
+
+    ctx.exit(report.main(click.style, say))
+
+
+@main.command()
 @click.argument("lesson", type=LESSON)
 def start(lesson: Lesson) -> None:
     """Make src/ what it is when LESSON begins.
@@ -107,52 +190,47 @@ def start(lesson: Lesson) -> None:
     Example: workshop start 300/300/100
     """
     kept = Workspace().start(lesson)
-    click.echo(f"src/ is what it is when {lesson.name} begins: {lesson.title}.")
+    say(f"src/ is what it is when {lesson.name} begins: {lesson.title}.")
     _say_kept(kept)
-    click.echo(f"Now read {lesson.name}/README.md.")
+    say(f"Now read {lesson.name}/README.md.")
 
 
 @main.command()
 @click.argument("lesson", type=LESSON, required=False)
-def solve(lesson: Lesson | None) -> None:
-    """Make src/ what it is when LESSON ends.
+@click.option("--at", type=click.Choice(["mine", "end", "start"]), default="mine", help="Whose code: yours, or the lesson's.")
+@click.pass_context
+def check(ctx: click.Context, lesson: Lesson | None, at: str) -> None:
+    """Check your src/ against LESSON, and say what is missing.
 
-    Without LESSON: the one that you started last. What you had is kept, as with `start`.
+    Your files, your database and your running app are not touched: the check runs a copy on ports of its own.
+    Without LESSON: the one that you started last. `pytest 300/300/100` does the same.
 
-    Example: workshop solve 300/300/100
+    Example: workshop check 300/300/100
     """
+    from workshop.learner.reporter import run
+
     lesson = lesson or _current()
-    kept = Workspace().solve(lesson)
-    click.echo(f"src/ is what it is when {lesson.name} ends: {lesson.title}.")
-    _say_kept(kept)
-    click.echo(f"See what changed: `git diff src`. Check it: `workshop check {lesson.name}`.")
+    code = run(lesson, at)
+    if code == 0 and at == "mine":
+        say(_next_step(lessons.lessons(), Workspace().progress()))
+    ctx.exit(code)
 
 
 @main.command()
-def undo() -> None:
-    """Take the last `start`, `solve` or `undo` back.
+@click.argument("lesson", type=LESSON, required=False)
+def watch(lesson: Lesson | None) -> None:
+    """Check LESSON at every save, and go on when it is green.
 
-    Example: workshop undo
+    A save anywhere in src/ counts. When the check is green it goes on to the next lesson: your src/ goes along as it is, and
+    only what that lesson hands over is added. Ctrl-C stops.
+    Without LESSON: the one that you started last.
+
+    Example: workshop watch
     """
-    back, kept = Workspace().undo()
-    root = lessons.ROOT
-    click.echo(
-        f"src/ is again what {back.relative_to(root)}/ kept. What was there is in {kept.relative_to(root)}/; undo again to swap."
-    )
+    from workshop.learner import watch
 
-
-def _say_kept(kept: Path | None) -> None:
-    if kept:
-        click.echo(f"What you had is in {kept.relative_to(lessons.ROOT)}/; `workshop undo` brings it back.")
-    else:
-        click.echo("It already was; nothing had to change.")
-
-
-def _current() -> Lesson:
-    name = Workspace().progress()["current"]
-    if not name:
-        raise click.UsageError("which lesson? Name one, such as 300/300/100, or begin one with `workshop start`.")
-    return lessons.find(name)
+    watch.watch(lesson or _current(), say)
+    say(_next_step(lessons.lessons(), Workspace().progress()))
 
 
 @main.command()
@@ -171,88 +249,50 @@ def diff(lesson: Lesson | None) -> None:
     for line in text.splitlines():
         click.secho(line, fg=OF_A_DIFF.get(line[:1]), bold=line.startswith("src/"))
     if not text:
-        click.echo(f"Nothing: your src/ is what it is when {lesson.name} ends.")
+        say(f"Nothing: your src/ is what it is when {lesson.name} ends.")
 
 
 @main.command()
 @click.argument("lesson", type=LESSON, required=False)
-@click.option("--at", type=click.Choice(["mine", "end", "start"]), default="mine", help="Whose code: yours, or the lesson's.")
-@click.pass_context
-def check(ctx: click.Context, lesson: Lesson | None, at: str) -> None:
-    """Check your src/ against LESSON, with a diagnosis when something is missing.
+def solve(lesson: Lesson | None) -> None:
+    """Make src/ what it is when LESSON ends.
 
-    Your files, your database and your running app are not touched: the check runs a copy on ports of its own.
-    Without LESSON: the one that you started last. `pytest 300/300/100` does the same.
+    Without LESSON: the one that you started last. What you had is kept, as with `start`.
 
-    Example: workshop check 300/300/100
+    Example: workshop solve 300/300/100
     """
-    from workshop.learner.reporter import run
-
     lesson = lesson or _current()
-    code = run(lesson, at)
-    if code == 0 and at == "mine":
-        click.echo(_next_step(lessons.lessons(), Workspace().progress()))
-    ctx.exit(code)
+    kept = Workspace().solve(lesson)
+    say(f"src/ is what it is when {lesson.name} ends: {lesson.title}.")
+    _say_kept(kept)
+    say(f"See what changed: `git diff src`. Check it: `workshop check {lesson.name}`.")
 
 
 @main.command()
-@click.argument("lesson", type=LESSON, required=False)
-def watch(lesson: Lesson | None) -> None:
-    """Check LESSON again at every save in src/, and go on to the next one when it is green.
+def undo() -> None:
+    """Take the last `start`, `solve` or `undo` back.
 
-    Your src/ goes along as it is; only what the next lesson hands over is added. Ctrl-C stops.
-    Without LESSON: the one that you started last.
-
-    Example: workshop watch
+    Example: workshop undo
     """
-    from workshop.learner import watch
-
-    watch.watch(lesson or _current(), click.echo)
-    click.echo(_next_step(lessons.lessons(), Workspace().progress()))
-
-
-@main.command()
-@click.argument("lesson", type=LESSON)
-@click.pass_context
-def output(ctx: click.Context, lesson: Lesson) -> None:
-    """For authors: write the output blocks of LESSON anew from a real run.
-
-    Runs the lesson's checks at its end. What is elided with … stays elided, and what changes from run to run becomes ….
-
-    Example: workshop output 300/300/100
-    """
-    from workshop.dev.contents import write_output
-
-    ctx.exit(write_output(lesson))
+    back, kept = Workspace().undo()
+    root = lessons.ROOT
+    say(
+        f"src/ is again what {back.relative_to(root)}/ kept. What was there is in {kept.relative_to(root)}/; undo again to swap."
+    )
 
 
-@main.command()
-@click.argument("name", metavar="LESSON")
-def new(name: str) -> None:
-    """For authors: make the skeleton of LESSON, whose check is red until it is written.
-
-    Example: workshop new 300/500/100
-    """
-    from workshop.dev.new import make
-
-    for path in make(name):
-        click.echo(path.relative_to(lessons.ROOT))
-    click.echo(f"Write them; `pytest --at end {name}` says what is left.")
+def _say_kept(kept: Path | None) -> None:
+    if kept:
+        say(f"What you had is in {kept.relative_to(lessons.ROOT)}/; `workshop undo` brings it back.")
+    else:
+        say("It already was; nothing had to change.")
 
 
-@main.command()
-@click.pass_context
-def doctor(ctx: click.Context) -> None:
-    """Say whether this machine is ready, and what to do about each thing that is not.
-
-    A line begins with ok; with note, where something differs and no lesson stops; or with fix, where one does.
-    The exit status is 0 when nothing is to fix.
-
-    Example: workshop doctor
-    """
-    from workshop.doctor import report
-
-    ctx.exit(report.main(click.style, click.echo))
+def _current() -> Lesson:
+    name = Workspace().progress()["current"]
+    if not name:
+        raise click.UsageError("which lesson? Name one, such as 300/300/100, or begin one with `workshop start`.")
+    return lessons.find(name)
 
 
 @main.command()
@@ -265,7 +305,7 @@ def up() -> None:
     """
     from workshop.programs import jaeger
 
-    jaeger.up(click.echo)
+    jaeger.up(say)
 
 
 @main.command()
@@ -276,7 +316,7 @@ def down() -> None:
     """
     from workshop.programs import jaeger
 
-    jaeger.down(click.echo)
+    jaeger.down(say)
 
 
 @main.command()
@@ -295,7 +335,7 @@ def status(export: bool) -> None:
     from workshop.programs import jaeger
 
     for name, value in jaeger.status():
-        click.echo(f"{name:<18}{value}")
+        say(f"{name:<18}{value}")
 
 
 @main.command()
@@ -305,7 +345,7 @@ def status(export: bool) -> None:
 @click.option("--name", default="", help="The newest trace that has a span of this name.")
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write the picture to this file.")
 def trace(trace_id: str | None, log: Path | None, service: str, name: str, svg: Path | None) -> None:
-    """Draw a trace against time: the one of TRACE_ID, or the newest.
+    """Draw the trace of TRACE_ID, or the newest, against time.
 
     \b
     Examples:
@@ -323,7 +363,7 @@ def trace(trace_id: str | None, log: Path | None, service: str, name: str, svg: 
     spans = traces.find(trace_id, log, service, name)
     if svg:
         svg.write_text(waterfall.svg(spans), encoding="utf-8")
-        click.echo(f"{svg}: trace {spans[0].trace_id}, {len(spans)} spans")
+        say(f"{svg}: trace {spans[0].trace_id}, {len(spans)} spans")
     else:
         waterfall.terminal(spans, Console(highlight=False))
 
@@ -339,9 +379,9 @@ def trace(trace_id: str | None, log: Path | None, service: str, name: str, svg: 
 )
 @click.pass_context
 def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, again: bool, log: Path | None) -> None:
-    """Answer the questions of LESSON, one at a time. A wrong choice is answered by why.
+    """Answer the questions of LESSON, one at a time.
 
-    Ctrl-C stops, and the next time goes on where you stopped. Without LESSON: the one that you started last.
+    A wrong choice is answered by why. Ctrl-C stops, and the next time goes on where you stopped. Without LESSON: the one that you started last.
 
     \b
     Examples:
@@ -359,29 +399,15 @@ def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, ag
 
 
 @main.command()
-@click.option("--beside", is_flag=True, envvar="WORKSHOP_BESIDE", help="Take another port although 5001 is free.")
-def demo(beside: bool) -> None:
-    """Run the finished app with Jaeger, add a task and draw its trace.
-
-    It is a fresh copy of the finished app: your src/ is not touched. In a terminal it goes on until Ctrl-C.
-
-    Example: workshop demo
-    """
-    from workshop.scenarios import demo
-    from workshop.setup.commands import end_by_signals
-
-    end_by_signals()
-    demo.show(click.echo, stay=sys.stdin.isatty() and sys.stdout.isatty(), beside=beside)
-
-
-@main.command()
 @click.argument("requirements", metavar="FILE", type=click.Path(path_type=Path))
 def environment(requirements: Path) -> None:
-    """Print the folder of a virtual environment that holds the pinned packages of FILE, and no others.
+    """Print the folder of an environment with the packages of FILE.
 
-    It is made at first use and kept in your cache. FILE is named as it is from the repository's root.
+    It holds what FILE pins and nothing else, is made at first use, and kept in your cache. FILE is named as it is from the repository's root.
 
-    Example: . "$(workshop environment 300/400/600/old-requirements.txt)/bin/activate"
+    \b
+    Example:
+      . "$(workshop environment 300/400/600/old-requirements.txt)/bin/activate"
     """
     from workshop.setup.environments import EnvironmentFailed, environment_of
 
@@ -389,9 +415,38 @@ def environment(requirements: Path) -> None:
     if not file.is_file():
         raise UserError(f"there is no file {file}; name one as it is from {lessons.ROOT}")
     try:
-        click.echo(environment_of(file, progress=lambda line: click.echo(line, err=True)))
+        click.echo(environment_of(file, progress=lambda line: say(line, to_stderr=True)))
     except EnvironmentFailed as error:
         raise UserError(str(error)) from None
+
+
+@main.command(section=AUTHORS)
+@click.argument("lesson", type=LESSON)
+@click.pass_context
+def output(ctx: click.Context, lesson: Lesson) -> None:
+    """Write the output blocks of LESSON anew from a real run.
+
+    Runs the lesson's checks at its end. What is elided with … stays elided, and what changes from run to run becomes ….
+
+    Example: workshop output 300/300/100
+    """
+    from workshop.dev.contents import write_output
+
+    ctx.exit(write_output(lesson))
+
+
+@main.command(section=AUTHORS)
+@click.argument("name", metavar="LESSON")
+def new(name: str) -> None:
+    """Make the skeleton of LESSON, whose check is red until it is written.
+
+    Example: workshop new 300/500/100
+    """
+    from workshop.dev.new import make
+
+    for path in make(name):
+        say(str(path.relative_to(lessons.ROOT)))
+    say(f"Write them; `pytest --at end {name}` says what is left.")
 
 
 if __name__ == "__main__":

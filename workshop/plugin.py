@@ -25,6 +25,7 @@ from workshop.course.lessons import Lesson
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.errors import UserError
 from workshop.learner.workspace import Workspace
+from workshop.terminal import say, wrapped
 
 if TYPE_CHECKING:
     from workshop.checks.checkpoint import Record
@@ -98,6 +99,12 @@ class Session:
             return run_rest(lesson, self.jaeger, self.record(lesson), folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def last_words(self) -> list[str]:
+        """What is to be said when the run is over: about blocks that no test used, and about what the shell exports."""
+        names = inherited() if self.at == MINE and self.collected else []
+        said = "the check leaves that out, your own `sh run.sh` does not. `workshop doctor` says more."
+        return [*self.problems, *([f"Your shell exports {', '.join(names)}: {said}"] if names else [])]
 
     def close(self) -> None:
         if self._jaeger is not None:
@@ -269,13 +276,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["problems"] = state.problems
     if state.problems:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if not session.config.pluginmanager.has_plugin("terminalreporter") and not hasattr(session.config, "workerinput"):
+        for line in state.last_words():
+            say(f"\n{line}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    state = config.stash[KEY]
-    for problem in state.problems:
-        terminalreporter.write_line(problem, red=True)
-    if state.at == MINE and state.collected and (names := inherited()):
-        terminalreporter.write_line(
-            f"Your shell exports {', '.join(names)}: the check leaves that out, your own `sh run.sh` does not. `workshop doctor`"
-        )
+    for line in config.stash[KEY].last_words():
+        terminalreporter.write_line(wrapped(line))

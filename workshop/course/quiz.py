@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from textwrap import fill
 from types import ModuleType
 
 import click
@@ -25,6 +24,7 @@ from workshop.course.lessons import Lesson
 from workshop.errors import UserError
 from workshop.telemetry.console import read_console
 from workshop.telemetry.spans import Event, Link, Span
+from workshop.terminal import say, wrapped
 
 LETTERS = "abcdefgh"
 ITEM = re.compile(r"- (?P<letter>[a-z])\. (?P<text>\S.*)")
@@ -34,7 +34,6 @@ FORMAT = (
     "and in <details> stands a reason for each: `- a. No: …` or `- a. Right: …`"
 )
 FOLDER = "WORKSHOP_QUIZ_FOLDER"
-WIDTH = 79
 
 
 class QuizError(UserError):
@@ -274,27 +273,27 @@ def take(quiz: Quiz, given: list[str] | None) -> bool:
     Returns whether all are answered right. Stopping loses no answer."""
     questions = quiz.questions
     total = len(questions)
-    click.echo(f"{quiz.lesson.name} {quiz.lesson.title}: {total} questions, {total - len(quiz.left)} answered right")
+    say(f"{quiz.lesson.name} {quiz.lesson.title}: {total} questions, {total - len(quiz.left)} answered right")
     _show_trace(quiz)
     try:
         for number, question in enumerate(questions, 1):
             if given is None and question not in quiz.left:
                 continue
-            click.echo(f"\n{_shown(question, number, total)}")
+            say(f"\n{_shown(question, number, total)}")
             if given is None:
                 while not _answered(quiz, question, _asked(question)):
                     pass
             elif number <= len(given) and given[number - 1]:
                 _answered(quiz, question, given[number - 1])
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\n\nStopped; your answers are kept.")
+        say("\n\nStopped; your answers are kept.")
     left = len(quiz.left)
     if not left:
-        click.echo(f"\nAll {total} questions are answered right. Now: `workshop check {quiz.lesson.name}`")
+        say(f"\nAll {total} questions are answered right. Now: `workshop check {quiz.lesson.name}`")
     else:
-        click.echo(f"\n{total - left} of {total} answered right. Go on: `workshop quiz {quiz.lesson.name}`")
+        say(f"\n{total - left} of {total} answered right. Go on: `workshop quiz {quiz.lesson.name}`")
         if given == []:
-            click.echo("Without a terminal, answer from a file with one letter a line: `--answers answers.txt`")
+            say("Without a terminal, answer from a file with one letter a line: `--answers answers.txt`")
     return not left
 
 
@@ -323,29 +322,29 @@ def _show_trace(quiz: Quiz) -> None:
 
         from workshop.telemetry import waterfall
 
-        click.echo()
+        say()
         waterfall.terminal(quiz.trace, Console(highlight=False))
-        click.echo(f"\n{quiz.introduction}")
+        say(f"\n{quiz.introduction}")
 
 
 def _shown(question: Question, number: int, total: int) -> str:
     choices = [
-        fill(f"  {letter}  {choice.text}", WIDTH, subsequent_indent=" " * 5, break_on_hyphens=False)
+        wrapped(choice.text, f"  {letter}  ", " " * 5)
         for letter, choice in zip(question.letters, question.choices)
     ]
-    ask = fill(question.ask, WIDTH, break_on_hyphens=False)
+    ask = wrapped(question.ask)
     return "\n".join([f"Question {number} of {total}", click.style(ask, bold=True), "", *choices])
 
 
 def _asked(question: Question) -> str:
     letters = click.Choice(question.letters, case_sensitive=False)
-    click.echo()
+    say()
     ask = f"Your answer ({', '.join(question.letters)})"
     return click.prompt(ask, value_proc=lambda said: letters.convert(said.strip(), None, None))
 
 
 def _answered(quiz: Quiz, question: Question, letter: str) -> bool:
     choice = quiz.answer(question, letter)
-    verdict, why = fill(str(choice), WIDTH, break_on_hyphens=False).split(":", 1)
-    click.echo("\n" + click.style(f"{verdict}:", fg="green" if choice.right else "red", bold=True) + why)
+    verdict, why = wrapped(str(choice)).split(":", 1)
+    say("\n" + click.style(f"{verdict}:", fg="green" if choice.right else "red", bold=True) + why)
     return choice.right

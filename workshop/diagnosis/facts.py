@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from textwrap import fill
 
 from workshop.diagnosis import settings
 from workshop.diagnosis.settings import Setting
 from workshop.errors import UserError
 from workshop.telemetry.spans import Span
+from workshop.terminal import wrapped
 
+EXCERPT = 200  # characters of one line that a program printed
 FRAME = re.compile(r'File "(src/[^"]+)", line (\d+)')
 
 
@@ -39,10 +40,8 @@ class Diagnosis:
 
 def _row(name: str, text: str) -> str:
     first, *more = text.splitlines() or [""]
-    head = fill(
-        first, 79, initial_indent=f"{name:>10}  ", subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join([head, *(" " * 12 + line[:66] for line in more)])
+    lines = [first, *(line if len(line) <= EXCERPT else f"{line[:EXCERPT].rpartition(' ')[0] or line} …" for line in more)]
+    return wrapped("\n".join(lines), f"{name:>10}  ", " " * 12)
 
 
 class Broken(UserError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from textwrap import fill
 
 from workshop.doctor.findings import FIX, NOTE, OK, Finding, examine
 from workshop.doctor.machine import gather
+from workshop.terminal import wrapped
 
 COLORS = {OK: "green", NOTE: "yellow", FIX: "red"}
 
@@ -33,10 +33,8 @@ def report(findings: list[Finding], paint: Callable[[str, str], str] = lambda te
 
 def _wrapped(name: str, text: str) -> str:
     secret = re.sub(r"://[^/@\s]+@", "://***@", text)
-    together = re.sub(r"`[^`]+`", lambda command: command[0].replace(" ", "\0"), secret)  # a command stays on one line
     head = f"{'':<6}{name:<14}"
-    indent = {"initial_indent": head, "subsequent_indent": " " * len(head)}
-    return fill(together, 79, **indent, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
+    return wrapped(secret, head, " " * len(head))
 
 
 def main(paint: Callable[[str, str], str] = lambda text, color: text, say: Callable[[str], object] = print) -> int:
