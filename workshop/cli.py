@@ -247,7 +247,7 @@ def diff(lesson: Lesson | None) -> None:
     lesson = lesson or _current()
     text = between(Workspace().differences(replay(lesson)))
     for line in text.splitlines():
-        click.secho(line, fg=OF_A_DIFF.get(line[:1]), bold=line.startswith("src/"))
+        click.secho(line, fg=OF_A_DIFF.get(line[:1]), bold=line.startswith("src/"))  # as it is
     if not text:
         say(f"Nothing: your src/ is what it is when {lesson.name} ends.")
 
@@ -330,7 +330,7 @@ def status(export: bool) -> None:
       workshop status --export
     """
     if export:
-        click.echo(Workspace().exported())
+        click.echo(Workspace().exported())  # as it is
         return
     from workshop.programs import jaeger
 
@@ -403,7 +403,8 @@ def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, ag
 def environment(requirements: Path) -> None:
     """Print the folder of an environment with the packages of FILE.
 
-    It holds what FILE pins and nothing else, is made at first use, and kept in your cache. FILE is named as it is from the repository's root.
+    It holds what FILE pins and nothing else, is made at first use, and kept in your cache.
+    FILE is named as it is from the repository's root.
 
     \b
     Example:
@@ -415,7 +416,8 @@ def environment(requirements: Path) -> None:
     if not file.is_file():
         raise UserError(f"there is no file {file}; name one as it is from {lessons.ROOT}")
     try:
-        click.echo(environment_of(file, progress=lambda line: say(line, to_stderr=True)))
+        folder = environment_of(file, progress=lambda line: say(line, to_stderr=True))
+        click.echo(folder)  # as it is
     except EnvironmentFailed as error:
         raise UserError(str(error)) from None
 

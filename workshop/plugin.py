@@ -104,7 +104,7 @@ class Session:
         """What is to be said when the run is over: about blocks that no test used, and about what the shell exports."""
         names = inherited() if self.at == MINE and self.collected else []
         said = "the check leaves that out, your own `sh run.sh` does not. `workshop doctor` says more."
-        return [*self.problems, *([f"Your shell exports {', '.join(names)}: {said}"] if names else [])]
+        return [*self.problems, *([wrapped(f"Your shell exports {', '.join(names)}: {said}")] if names else [])]
 
     def close(self) -> None:
         if self._jaeger is not None:
@@ -283,4 +283,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash[KEY].last_words():
-        terminalreporter.write_line(wrapped(line))
+        terminalreporter.write_line(line)

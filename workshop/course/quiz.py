@@ -328,10 +328,7 @@ def _show_trace(quiz: Quiz) -> None:
 
 
 def _shown(question: Question, number: int, total: int) -> str:
-    choices = [
-        wrapped(choice.text, f"  {letter}  ", " " * 5)
-        for letter, choice in zip(question.letters, question.choices)
-    ]
+    choices = [wrapped(choice.text, f"  {letter}  ", " " * 5) for letter, choice in zip(question.letters, question.choices)]
     ask = wrapped(question.ask)
     return "\n".join([f"Question {number} of {total}", click.style(ask, bold=True), "", *choices])
 

@@ -8,8 +8,7 @@ import click
 import pytest
 
 from workshop.course.lessons import Lesson
-from workshop.terminal import wrapped
-
+from workshop.terminal import say, wrapped
 
 # A diagnosis begins with its name; its lines begin with a label.
 NAME = re.compile(r"\A[a-z\d-]+$", re.MULTILINE)
@@ -58,14 +57,14 @@ def _marked(why: str) -> str:
 
 def _say(line: str) -> None:
     try:
-        click.echo(line)
+        click.echo(line)  # as it is
     except BrokenPipeError:
         raise KeyboardInterrupt from None  # as in `workshop check | head`: nobody reads on, so what runs is stopped
 
 
 def run(lesson: Lesson, at: str, *more: str) -> int:
     """Run the checks of one lesson; returns pytest's exit status."""
-    click.echo(f"{lesson.name} {lesson.title}" + ("" if at == "mine" else f", at its {at}"))
+    say(f"{lesson.name} {lesson.title}" + ("" if at == "mine" else f", at its {at}"))
     reporter = Reporter()
     options = ["--rootdir", str(lesson.root), "-p", "no:terminal", "-p", "no:cacheprovider", "--at", at, *more]
     return int(pytest.main([*options, str(lesson.folder)], plugins=[reporter]))

@@ -163,7 +163,9 @@ def test_without_a_lesson_it_says_how_to_name_one(root):
     process = command(root, "watch")
     assert process.wait(60)
     assert process.exit_code == 2
-    assert "which lesson? Name one, such as 300/300/100, or begin one with `workshop start`." in process.output
+    assert "which lesson? Name one, such as 300/300/100, or begin one with `workshop start`." in " ".join(
+        process.output.split()
+    )
 
 
 def test_what_is_done_is_exported_as_one_line_without_a_name_or_a_path(root):
