@@ -440,7 +440,7 @@ def output(ctx: click.Context, lesson: Lesson) -> None:
 @main.command(section=AUTHORS)
 @click.argument("name", metavar="LESSON")
 def new(name: str) -> None:
-    """Make the skeleton of LESSON, whose check is red until it is written.
+    """Make the skeleton of LESSON, red until it is written.
 
     Example: workshop new 300/500/100
     """
