@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.fake_server import FakeServer, pass_on
 from workshop.checks.process import environment
 from workshop.checks.sandbox import ADVISOR, END
-from workshop.checks.stand_in import StandIn, pass_on
 from workshop.course import lessons
 from workshop.course.fences import parse
 from workshop.course.turns import HEADINGS, WRONG, Turn
@@ -274,7 +274,7 @@ def test_a_proxy_that_drops_the_header_between_two_services_is_named(tmp_path: P
     checkpoint, port = turned(tmp_path, "300/400/300"), free_port()
     checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
     with checkpoint.serve("sh advisor.sh", port=ADVISOR, service="advisor") as advisor, checkpoint.serve() as app:
-        with StandIn(port, lambda head: [pass_on(head, advisor.port, without=dropped)]):
+        with FakeServer(lambda request: pass_on(request, advisor.port, without=dropped), port=port):
             dropped = "x-anything"
             whole = app.get("/")
             dropped = "traceparent"

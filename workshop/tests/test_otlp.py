@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import urllib.parse
@@ -12,75 +11,17 @@ from dataclasses import fields, replace
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from opentelemetry import context, trace
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, InMemoryLogRecordExporter, SimpleLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from workshop.programs.jaeger import DIRECT, for_checks
 from workshop.telemetry.console import Console, read_console
 from workshop.telemetry.metrics import current
 from workshop.telemetry.otlp import Telemetry, read_otlp
-
-RESOURCE = Resource({"service.name": "todo", "shop.tags": ("a", "b")})
-
-
-class Work:
-    """Work of all three signals by a real SDK: `printed` is what its console exporters wrote, `messages` its OTLP."""
-
-    def __init__(self) -> None:
-        out, spans, logs, metrics = io.StringIO(), InMemorySpanExporter(), InMemoryLogRecordExporter(), InMemoryMetricReader()
-        self.tracers = TracerProvider(resource=RESOURCE, shutdown_on_exit=False)
-        for exporter in (ConsoleSpanExporter(out=out), spans):
-            self.tracers.add_span_processor(SimpleSpanProcessor(exporter))
-        loggers = LoggerProvider(resource=RESOURCE, shutdown_on_exit=False)
-        for exporter in (ConsoleLogRecordExporter(out=out), logs):
-            loggers.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-        views = [View(instrument_name="shop.size", aggregation=ExponentialBucketHistogramAggregation())]
-        meters = MeterProvider([metrics], RESOURCE, shutdown_on_exit=False, views=views)
-        self.do(meters.get_meter("shop", "1.2"), loggers.get_logger("shop", "1.2"))
-        data = metrics.get_metrics_data()
-        ConsoleMetricExporter(out=out).export(data)
-        self.printed = out.getvalue()
-        self.messages = [
-            encode_spans(spans.get_finished_spans()),
-            encode_metrics(data),
-            encode_logs(logs.get_finished_logs()),
-        ]
-
-    def do(self, meter, logger) -> None:
-        tracer = self.tracers.get_tracer("shop", "1.2")
-        elsewhere = trace.SpanContext(0xABC << 96, 0x12345, True)
-        kinds = {"text": "Café", "number": 5, "share": 0.5, "open": True, "tags": ("a", "b"), "none": ""}
-        with tracer.start_as_current_span("GET /", kind=trace.SpanKind.SERVER, attributes=kinds) as root:
-            links = [trace.Link(elsewhere, {"why": "retry"}), trace.Link(root.get_span_context())]
-            with tracer.start_as_current_span("find", kind=trace.SpanKind.CLIENT, links=links) as child:
-                child.add_event("counted", {"items": 5})
-                child.set_status(trace.StatusCode.ERROR, "no more tea")
-                meter.create_counter("shop.asked", "{request}", "how often").add(2, {"route": "/", "ok": True})
-                meter.create_up_down_counter("shop.guests").add(-1)
-                meter.create_gauge("shop.level").set(1.5)
-                waits = meter.create_histogram("shop.wait", "ms", explicit_bucket_boundaries_advisory=[10, 250])
-                for wait in (3, 250, 251.5):
-                    waits.record(wait, {"route": "/"})
-                sizes = meter.create_histogram("shop.size")
-                for size in (0, 1, 2, 1000):
-                    sizes.record(size)
-                logger.emit(body={"said": ["no", 2]}, severity_text="WARN", event_name="shop.closed", attributes={"items": 5})
-            root.set_status(trace.StatusCode.OK)
-        with tracer.start_as_current_span("late", context=context.Context()):
-            pass
-        logger.emit(timestamp=1_795_000_000_000_001_000, body="alone", severity_number=None, context=context.Context())
+from workshop.tests.sdk import Work
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +31,7 @@ def work() -> Work:
 
 @pytest.fixture(scope="module")
 def sent(work) -> Telemetry:
-    """What is read from the SDK's OTLP, by way of protobuf's own JSON."""
-    telemetry = Telemetry()
-    for message in work.messages:
-        telemetry.add(MessageToDict(message, use_integers_for_enums=True))
-    return telemetry
+    return work.sent()
 
 
 @pytest.fixture(scope="module")

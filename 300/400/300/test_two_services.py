@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from workshop.checks.fake_server import SILENCE, FakeServer, refuse, response
 from workshop.checks.sandbox import ADVISOR
-from workshop.checks.stand_in import StandIn, response
 from workshop.setup.ports import free_port
 
 MALFORMED = ["", "nonsense", "00-zz-b7ad6b7169203331-01", f"00-{'0' * 32}-b7ad6b7169203331-01", f"ff-{'a' * 32}-{'b' * 16}-01"]
@@ -14,20 +14,20 @@ NOT_SAMPLED = f"00-{'c' * 32}-{'d' * 16}-00"
 QUICK_SECONDS = 3
 WORD = "Begin with the oldest."
 GOOD = response(f'{{"advice": "{WORD}"}}')
-# What a broken advisor may send, part by part; None is a long silence.
-SILENT = ([None], [GOOD[:-20], None])
+# What a broken advisor may send, part by part.
+SILENT = ([SILENCE], [GOOD[:-20], SILENCE])
 BROKEN = {
-    "hangs up": [b""],
-    "hangs up in the middle": [GOOD[:-20]],
-    "does not speak HTTP": [b"\x00\xff\x16\x03nonsense\r\n\r\n"],
-    "fails": [GOOD.replace(b"200 OK", b"500 Internal Server Error")],
-    "sends a page": [response("<h1>Oops</h1>")],
-    "sends a list": [response(f'["{WORD}"]')],
-    "sends a number": [response('{"advice": 42}')],
-    "sends half a character": [response('{"advice": "\\ud800"}')],
-    "sends bytes of no text": [response(b"\x80\x81")],
-    "sends compressed nonsense": [response("nonsense", Content_Encoding="gzip")],
-    "sends far too much": [response(f'{{"advice": "{WORD * 100_000}"}}')],
+    "hangs up": [],
+    "hangs up in the middle": GOOD[:-20],
+    "does not speak HTTP": b"\x00\xff\x16\x03nonsense\r\n\r\n",
+    "fails": GOOD.replace(b"200 OK", b"500 Internal Server Error"),
+    "sends a page": response("<h1>Oops</h1>"),
+    "sends a list": response(f'["{WORD}"]'),
+    "sends a number": response('{"advice": 42}'),
+    "sends half a character": response('{"advice": "\\ud800"}'),
+    "sends bytes of no text": response(b"\x80\x81"),
+    "sends compressed nonsense": response("nonsense", Content_Encoding="gzip"),
+    "sends far too much": response(f'{{"advice": "{WORD * 100_000}"}}'),
 }
 
 
@@ -79,10 +79,10 @@ def test_whatever_the_advisor_does_the_page_comes_and_comes_soon(checkpoint):
     port, says, waiting = free_port(), {"parts": [GOOD]}, []
     checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
     with checkpoint.serve(jaeger=True) as app, ThreadPoolExecutor(len(SILENT)) as patient:
-        with StandIn(port, lambda head: says["parts"]) as advisor:
+        with FakeServer(lambda request: says["parts"], port=port) as advisor:
             good = app.get("/")
             checkpoint.must(
-                good.status != 200 or advisor.heads,
+                good.status != 200 or advisor.requests,
                 "advisor-not-asked",
                 seen="FLASK_ADVISOR_URL names an address, and the app does not ask there",
                 expected="GET /advice at that address, for each page",
@@ -96,14 +96,14 @@ def test_whatever_the_advisor_does_the_page_comes_and_comes_soon(checkpoint):
                 why="the view hands it to the template, and the template shows it",
             )
             for says["parts"] in SILENT:
-                so_far = len(advisor.heads)
+                so_far = len(advisor.requests)
                 waiting.append(patient.submit(unharmed, checkpoint, app, "the advisor stops talking"))
-                app.until(lambda so_far=so_far: len(advisor.heads) > so_far)
+                app.until(lambda so_far=so_far: len(advisor.requests) > so_far)
             for what, says["parts"] in BROKEN.items():
                 unharmed(checkpoint, app, f"the advisor {what}")
-            says["parts"] = [response(status="302 Found", Location=f"http://localhost:{port}/elsewhere")]
+            says["parts"] = refuse(302, Location=f"http://localhost:{port}/elsewhere")
             unharmed(checkpoint, app, "the advisor sends the app elsewhere")
-            followed = any("/elsewhere" in head for head in advisor.heads)
+            followed = any(request.path == "/elsewhere" for request in advisor.requests)
             for visit in waiting:
                 visit.result()
         unharmed(checkpoint, app, "the advisor is down")

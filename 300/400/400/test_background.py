@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.fake_server import FakeServer, response
 from workshop.checks.sandbox import ADVISOR, END
-from workshop.checks.stand_in import StandIn, response
 from workshop.course import turns
 from workshop.course.requirements import requirements
 from workshop.setup.ports import free_port
@@ -78,14 +78,14 @@ def test_a_bad_file_changes_nothing_and_a_retry_points_back_to_the_attempt_that_
     asked, port, answered = Counter(), free_port(), threading.Event()
     checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
 
-    def advise(head):
+    def advise(request):
         """One word: a step. Two words: a step when asked again. Three: never. And none before the import is answered."""
-        words = (re.findall(r"/step\?words=(\d)", head) or ["0"])[0]
+        words = (re.findall(r"/step\?words=(\d)", request.path) or ["0"])[0]
         answered.wait(0.4 if words != "0" else 0)
         asked[words] += 1
-        return [response('{"advice": "Split it in two."}' if words == "1" or (words, asked[words]) == ("2", 2) else "")]
+        return response('{"advice": "Split it in two."}' if words == "1" or (words, asked[words]) == ("2", 2) else "")
 
-    with checkpoint.serve(shown=True, jaeger=True) as app, StandIn(port, advise):
+    with checkpoint.serve(shown=True, jaeger=True) as app, FakeServer(advise, port=port):
         refused = {what: take(app, data, wanted=422) for what, (data, _) in REFUSED.items()}
         take(app, b"Buy milk\n" * 100_000, wanted=413)
         app.post("/import", app.form("/import"), wanted=422)
