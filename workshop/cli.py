@@ -388,7 +388,7 @@ def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, ag
       workshop quiz 100/200
       workshop quiz 100/200 --answers answers.txt
     """
-    from workshop.course.quiz import Quiz, read_answers, take
+    from workshop.learner.quiz import Quiz, read_answers, take
 
     quiz = Quiz(lesson or _current())
     quiz.begin(again, log)

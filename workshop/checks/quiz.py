@@ -8,7 +8,7 @@ from pathlib import Path
 from workshop.checks.checkpoint import Checkpoint, Result
 from workshop.checks.process import Process
 from workshop.checks.sandbox import MINE, START
-from workshop.course.quiz import FOLDER, Quiz
+from workshop.learner.quiz import FOLDER, Quiz
 from workshop.learner.workspace import Workspace
 
 

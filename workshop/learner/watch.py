@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from workshop.checks.sandbox import MINE
 from workshop.course import lessons
 from workshop.course.lessons import Lesson
 from workshop.learner import reporter
@@ -31,7 +30,7 @@ def watch(lesson: Lesson, say: Callable[[str], None]) -> None:
     workspace = Workspace(lesson.root)
     while True:
         seen = _saved(workspace)
-        code = reporter.run(lesson, MINE)
+        code = reporter.run(lesson, "mine")
         if code == pytest.ExitCode.INTERRUPTED:
             raise KeyboardInterrupt
         if code == pytest.ExitCode.OK:

@@ -10,8 +10,9 @@ from pathlib import Path
 from workshop.checks.checkpoint import packages
 from workshop.checks.process import environment
 from workshop.course import lessons
-from workshop.course.quiz import Quiz, has_quiz
+from workshop.course.quiz import has_quiz
 from workshop.course.replay import apply
+from workshop.learner.quiz import Quiz
 
 COMMAND = "import sys; from workshop.cli import main; sys.argv[0] = 'workshop'; main()"
 

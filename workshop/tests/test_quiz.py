@@ -26,17 +26,19 @@ from workshop.checks.process import environment
 from workshop.checks.quiz import every_question_is_answered_right
 from workshop.checks.sandbox import MINE
 from workshop.cli import main
-from workshop.course import lessons, quiz
+from workshop.course import lessons
 from workshop.course.fences import LessonError
-from workshop.course.quiz import Quiz, QuizError
+from workshop.course.quiz import has_quiz, read, root_of
 from workshop.diagnosis.facts import Broken
+from workshop.learner import quiz
+from workshop.learner.quiz import Quiz, QuizError
 from workshop.telemetry.console import read_console
 from workshop.telemetry.spans import Span
 from workshop.tests import small_app
 
 PICTURE = "100/200"
 ANATOMY = "100/300"
-QUIZZES = [lesson.name for lesson in lessons.lessons() if quiz.has_quiz(lesson)]
+QUIZZES = [lesson.name for lesson in lessons.lessons() if has_quiz(lesson)]
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -102,7 +104,7 @@ GOOD = """# Questions
 
 
 def test_a_question_is_read_with_its_choices_and_a_reason_for_each():
-    (question,) = quiz.read(GOOD, "quiz.md")
+    (question,) = read(GOOD, "quiz.md")
     assert question.ask == "Is it?"
     assert [choice.text for choice in question.choices] == ["Yes, as far as anybody knows", "No"]
     assert [str(choice) for choice in question.choices] == ["No: it is not, and never was.", "Right: that is it."]
@@ -124,12 +126,12 @@ def test_a_question_is_read_with_its_choices_and_a_reason_for_each():
 def test_a_question_that_is_not_in_the_format_is_named_with_its_line(old, new, said):
     assert old in GOOD
     with pytest.raises(LessonError, match=re.escape(said)):
-        quiz.read(GOOD.replace(old, new), "quiz.md")
+        read(GOOD.replace(old, new), "quiz.md")
 
 
 def test_a_question_with_one_choice_is_refused():
     with pytest.raises(LessonError, match="quiz.md:1: the question has 1 choices; 2 to 8 are possible"):
-        quiz.read("## Really?\n- a. Yes\n<details>\n- a. Right: yes.\n", "quiz.md")
+        read("## Really?\n- a. Yes\n<details>\n- a. Right: yes.\n", "quiz.md")
 
 
 # Every quiz of the workshop
@@ -155,7 +157,7 @@ def test_the_key_passes_and_every_wrong_choice_fails_with_a_reason_of_its_own(na
 
 @pytest.mark.parametrize("name", QUIZZES)
 def test_the_place_of_a_choice_does_not_tell_the_key(name):
-    keys = [question.key for question in quiz.read((lessons.ROOT / name / "quiz.md").read_text(encoding="utf-8"), name)]
+    keys = [question.key for question in read((lessons.ROOT / name / "quiz.md").read_text(encoding="utf-8"), name)]
     assert max(map(keys.count, keys)) <= len(keys) / 2
 
 
@@ -252,7 +254,7 @@ def test_a_log_beside_the_app_serves_where_no_jaeger_answers(log, tmp_path, monk
     shutil.copy(log, tmp_path / "src" / "output.log")
     monkeypatch.setattr(lessons, "ROOT", tmp_path)
     monkeypatch.setenv("JAEGER_URL", "http://127.0.0.1:9")
-    assert quiz.root_of(quiz.newest_trace()).name == "POST /add"
+    assert root_of(quiz.newest_trace()).name == "POST /add"
 
 
 def test_a_log_without_a_fitting_trace_is_named(tmp_path):
