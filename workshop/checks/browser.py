@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from html.parser import HTMLParser
 
+from workshop.checks.process import patient
 from workshop.diagnosis.facts import Response
 
 RESPONSE_SECONDS = 10
@@ -43,7 +44,7 @@ class Browser:
         self.responses.append(response)
         try:
             got = self._session.request(
-                method, self.url + path, headers=sent, allow_redirects=False, timeout=RESPONSE_SECONDS, **how
+                method, self.url + path, headers=sent, allow_redirects=False, timeout=patient(RESPONSE_SECONDS), **how
             )
         except self._http.RequestException as error:
             response.problem = str(error)

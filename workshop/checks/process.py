@@ -49,6 +49,11 @@ def environment(prefix: Path = Path(sys.prefix)) -> dict[str, str]:
     return {**clean, "PATH": os.pathsep.join([*own, clean.get("PATH", os.defpath)]), "VIRTUAL_ENV": str(prefix)}
 
 
+def patient(seconds: float) -> float:
+    """A time limit for this moment: longer where more programs want to run than there are cores, so that slow is not wrong."""
+    return seconds * min(10, max(1, os.getloadavg()[0] / (os.cpu_count() or 1)))
+
+
 @contextmanager
 def _interruptible_children() -> Iterator[None]:
     """A shell starts background jobs with SIGINT ignored, and children inherit that: `pytest &` could not stop an app."""
@@ -108,19 +113,21 @@ class Process:
 
     def wait(self, seconds: float) -> bool:
         """Wait until the command and all its children are gone; the pipe that they share tells. False if they are not."""
-        gone = self._gone.wait(seconds)
-        if gone:
-            self._popen.wait()
-        return gone
+        begun = time.monotonic()
+        while not self._gone.wait(min(seconds, 0.5)):
+            if time.monotonic() - begun > patient(seconds):
+                return False
+        self._popen.wait()
+        return True
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait until a condition holds, looking again at each new output and 50 times a second."""
-        deadline = time.monotonic() + seconds
+        begun = time.monotonic()
         with self._news:
             while not condition():
                 if self._gone.is_set():
                     self._popen.wait()  # the pipe closes a moment before the exit status is there
-                if self._gone.is_set() or time.monotonic() > deadline:
+                if self._gone.is_set() or time.monotonic() - begun > patient(seconds):
                     return condition()
                 self._news.wait(0.02)
         return True

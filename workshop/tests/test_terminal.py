@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 from workshop import cli
 from workshop.course import lessons, quiz
-from workshop.course.quiz import Quiz
 from workshop.diagnosis.facts import Diagnosis, climb
 from workshop.doctor import report
 from workshop.doctor.findings import FIX, Finding
 from workshop.learner import reporter
+from workshop.learner.quiz import Quiz
 from workshop.terminal import COLUMNS, wrapped
 from workshop.tests.test_diagnosis import ALL, FAULTS, HEALTHY
 from workshop.tests.test_quiz import ANATOMY, QUIZZES, ROOT, made, questions_from
