@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from workshop import cli
-from workshop.course import lessons, quiz
+from workshop.course import lessons
 from workshop.diagnosis.facts import Diagnosis, climb
 from workshop.doctor import report
 from workshop.doctor.findings import FIX, Finding
-from workshop.learner import reporter
+from workshop.learner import quiz, reporter
 from workshop.learner.quiz import Quiz
 from workshop.terminal import COLUMNS, wrapped
 from workshop.tests.test_diagnosis import ALL, FAULTS, HEALTHY
