@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from workshop.checks.browser import Browser
+from workshop.checks.logs import Logs
 from workshop.checks.metrics import Metrics
 from workshop.checks.privacy import Privacy
 from workshop.checks.process import Process
@@ -33,7 +34,7 @@ LISTEN_SECONDS = 10
 STOP_SECONDS = 10
 
 
-class App(Traces, Metrics, Privacy, Browser):
+class App(Traces, Metrics, Logs, Privacy, Browser):
     """The app under check. While the block of `serve` lasts it is asked; after it its telemetry is read."""
 
     def __init__(self, checkpoint: Checkpoint, line: str, service: str, port: int, jaeger, closed: int = 0):

@@ -1,0 +1,68 @@
+"""What a checkpoint can say about log records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from workshop.diagnosis import spans as rungs
+from workshop.telemetry.logs import LogRecord
+from workshop.telemetry.spans import Span
+
+SHOWN = 4
+
+
+class Logs:
+    """Verbs of an app that has stopped: each returns what it proved, or raises Broken.
+
+    They look at the log records on the console, or at those that they are given, such as the ones that a fake server has."""
+
+    def log_record(
+        self, span: Span, event_name: str = "", text: str = "", severity: str = "", logs: Iterable[LogRecord] | None = None
+    ) -> LogRecord:
+        """The one record that was written inside a span or inside one below it, with this event name, text and severity.
+
+        Raises Broken when there is none or more than one."""
+        logs = list(self.console.logs if logs is None else logs)
+        named = f"an event named {event_name!r}" if event_name else "a log record"
+        wanted = named + (f" that says {text!r}" if text else "") + (f", {severity}" if severity else "")
+        alike = [
+            log
+            for log in logs
+            if (not event_name or log.event_name == event_name) and text in str(log.body) and severity in ("", log.severity)
+        ]
+        if not alike:
+            told = "\n".join(_line(log) for log in logs[-SHOWN:])
+            self.require(
+                rungs.misspelt_setting,
+                rungs.wrong_exporter,
+                rungs.not_under_agent,
+                otherwise=self.diagnosis(
+                    "no-log",
+                    f"{len(logs)} log records, and none like that\n{told}".rstrip(),
+                    wanted,
+                    "log records go where OTEL_LOGS_EXPORTER says, and only what is handed to OpenTelemetry becomes one",
+                    self.checkpoint.lesson.name,
+                ),
+            )
+        inside = {span.span_id, *(below.span_id for below in self.below(span))}
+        found = [log for log in alike if log.trace_id == span.trace_id and log.span_id in inside]
+        if len(found) != 1:
+            told = "\n".join(f"{_line(log)}: {_place(log, span)}" for log in alike[:SHOWN])
+            raise self.broken(
+                "log-span",
+                f"{span.name}: {len(found)} of them inside it\n{told}",
+                f"{wanted}, exactly once, in trace {span.trace_id}",
+                "a record takes along the ids of the span that is current where it is written",
+                self.checkpoint.lesson.name,
+            )
+        return found[0]
+
+
+def _line(log: LogRecord) -> str:
+    return f"{log.severity} {log.event_name or str(log.body)[:20]!r}".strip()
+
+
+def _place(log: LogRecord, span: Span) -> str:
+    if not log.trace_id:
+        return "in no span"
+    return f"in span {log.span_id}" if log.trace_id == span.trace_id else f"in trace {log.trace_id}"

@@ -1,0 +1,93 @@
+"""What a checkpoint can say about metrics and log records, said of a real SDK's output: right, and wrong in each way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from workshop.diagnosis.facts import Broken
+from workshop.telemetry.metrics import current
+from workshop.tests.finished import Finished
+from workshop.tests.sdk import Work
+
+
+@pytest.fixture(scope="module")
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture(scope="module")
+def app(work) -> Finished:
+    return Finished(work.printed)
+
+
+def broken(do, *args, **how) -> tuple[str, str]:
+    """The rung that a verb breaks at, and what it saw."""
+    with pytest.raises(Broken) as raised:
+        do(*args, **how)
+    return raised.value.diagnosis.rung, raised.value.diagnosis.seen
+
+
+def test_a_metric_is_known_by_its_name_and_has_its_unit_and_kind(app):
+    assert app.metric("shop.wait", unit="ms", kind="histogram").description == ""
+    assert app.metric("shop.asked", unit="{request}", kind="sum").monotonic
+    assert broken(app.metric, "shop.wait", unit="s") == ("metric-unit", "shop.wait: its unit is 'ms'")
+    assert broken(app.metric, "shop.wait", kind="sum") == ("metric-kind", "shop.wait: its kind is 'histogram'")
+    rung, seen = broken(app.metric, "shop.waits")
+    assert rung == "no-metric" and "shop.wait" in seen and "on the console" in seen
+
+
+def test_a_metric_comes_to_the_sum_of_its_points(app):
+    assert app.total("shop.asked") == app.total("shop.asked", {"route": "/"}, exactly=2) == 2
+    assert app.total("shop.guests", exactly=-1) == -1
+    assert app.total("shop.level") == 1.5
+    assert app.total("shop.wait", {"route": "/"}) == 3
+    assert app.total("shop.size") == 4
+    rung, seen = broken(app.total, "shop.asked", {"route": "/"}, exactly=3)
+    assert rung == "metric-value" and "shop.asked: 2 where {'route': '/'}" in seen
+    rung, seen = broken(app.total, "shop.asked", {"route": "/add"})
+    assert rung == "metric-value" and "2 for {'route': '/', 'ok': True}" in seen
+    assert broken(app.total, "shop.asked", exactly=0)[0] == "metric-value"
+
+
+def test_a_histogram_has_its_count_and_a_bucket_that_ends_at_a_limit(app):
+    point = app.histogram("shop.wait", {"route": "/"}, count=3, bounds=[250])
+    assert (point.sum, point.min, point.max, point.buckets) == (504.5, 3, 251.5, (1, 1, 1))
+    assert broken(app.histogram, "shop.wait", count=4)[0] == "metric-value"
+    assert broken(app.histogram, "shop.wait", {"route": "/add"})[0] == "metric-value"
+    assert broken(app.histogram, "shop.asked")[0] == "metric-value"
+    rung, seen = broken(app.histogram, "shop.wait", bounds=[10, 300])
+    assert (rung, seen) == ("histogram-bounds", "shop.wait: buckets that end at 10, 250")
+
+
+def test_what_several_processes_report_is_taken_together(app, work):
+    mine = work.sent().metrics
+    other = [replace(metric, resource={"service.instance.id": "2"}) for metric in mine]
+    assert app.total("shop.asked", exactly=4, metrics=[*mine, *other, *mine]) == 4
+    point = app.histogram("shop.wait", count=6, bounds=[10], metrics=[*mine, *other])
+    assert (point.sum, point.min, point.max, point.buckets) == (1009, 3, 251.5, (2, 2, 2))
+    deltas = [replace(metric, temporality="delta") for metric in mine]
+    assert app.total("shop.asked", metrics=deltas * 3) == 6
+    bare = [replace(current(other, "shop.wait")[0], points=(replace(point, bounds=(5,)),))]
+    assert broken(app.histogram, "shop.wait", metrics=[*mine, *bare])[0] == "metric-value"
+    assert broken(app.metric, "shop.wait", metrics=[]) == ("no-metric", "the metrics that came: none at all")
+
+
+def test_a_log_record_is_found_by_the_span_in_which_it_was_written(app, work):
+    find, root, late = work.sent().spans
+    closed = app.log_record(find, event_name="shop.closed", severity="WARN")
+    assert closed.attributes == {"items": 5}
+    assert app.log_record(root, event_name="shop.closed") == app.log_record(root, text="no") == closed
+    rung, seen = broken(app.log_record, late, event_name="shop.closed")
+    assert (rung, seen) == ("log-span", f"late: 0 of them inside it\nWARN 'shop.closed': in trace {find.trace_id}")
+    assert broken(app.log_record, late, text="alone") == ("log-span", "late: 0 of them inside it\n'alone': in no span")
+    rung, seen = broken(app.log_record, find, event_name="shop.opened")
+    assert (rung, seen) == ("no-log", "2 log records, and none like that\nWARN 'shop.closed'\n'alone'")
+    assert broken(app.log_record, find, event_name="shop.closed", severity="ERROR")[0] == "no-log"
+    assert broken(app.log_record, find, logs=[]) == ("no-log", "0 log records, and none like that")
+    rung, seen = broken(app.log_record, root, event_name="shop.closed", logs=work.sent().logs * 2)
+    assert (rung, seen.splitlines()[:2]) == (
+        "log-span",
+        ["GET /: 2 of them inside it", f"WARN 'shop.closed': in span {find.span_id}"],
+    )
