@@ -18,9 +18,9 @@ def create_app() -> Flask:
     app.config["ADVISOR_URL"] = "http://localhost:5002"
     app.config.from_prefixed_env()
     CSRFProtect(app)
-    app.url_map.converters["int"] = forms.Id
+    app.url_map.converters["id"] = forms.Id
     models.db.init_app(app)
-    with app.app_context(), startup.one_at_a_time():
+    with app.app_context(), startup.one_at_a_time(app.instance_path):
         app.secret_key = app.secret_key or startup.session_key(app.instance_path)
         models.db.create_all()
     app.register_blueprint(views.bp)

@@ -26,7 +26,7 @@ class TaskForm(FlaskForm):
 
 
 class Id(IntegerConverter):
-    """The number of a task in an address. One with more digits than a column holds is no address of this app."""
+    """The number of a row in an address. One with more digits than a column holds is no address of this app."""
 
     regex = r"\d{1,9}"
 

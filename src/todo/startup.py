@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def one_at_a_time() -> Iterator[None]:
+def one_at_a_time(folder: str) -> Iterator[None]:
     """Workers that start at the same moment wait here for each other."""
-    with open(__file__) as this_file:
-        fcntl.flock(this_file, fcntl.LOCK_EX)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "start.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def session_key(folder: str) -> bytes:
     """The key that signs cookies: made once, then kept in a file that only its owner can read."""
-    os.makedirs(folder, exist_ok=True)
     handle = os.open(os.path.join(folder, "session.key"), os.O_RDWR | os.O_CREAT, 0o600)
     with open(handle, "r+b") as file:
         key = file.read()

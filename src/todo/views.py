@@ -15,13 +15,18 @@ bp = Blueprint("tasks", __name__)
 
 
 @bp.get("/")
-def index(form: TaskForm | None = None):
-    """Show the list: what is to do before what is done, the newest first."""
+def index():
+    """Show the list."""
+    return list_page(TaskForm())
+
+
+def list_page(form: TaskForm) -> str:
+    """The form that adds a task, and the list: what is to do before what is done, the newest first."""
     newest_first = db.select(Task).order_by(Task.done_at.is_not(None), Task.id.desc())
     tasks = db.session.scalars(newest_first.options(selectinload(Task.steps))).all()
     left = sum(task.done_at is None for task in tasks)
     said = {"notice": read_notice(), "advice": ask("/advice", left=left)}
-    return render_template("index.html", tasks=tasks, left=left, form=form or TaskForm(), **said)
+    return render_template("index.html", tasks=tasks, left=left, form=form, **said)
 
 
 @bp.post("/add")
@@ -29,33 +34,28 @@ def add():
     """Add a task, or show what is wrong with it."""
     form = TaskForm()
     if not form.validate():
-        return index(form), 422
+        return list_page(form), 422
     db.session.add(Task(text=form.text.data))
     db.session.commit()
     trace.get_current_span().set_attribute("todo.task.length", len(form.text.data))
     return redirect(url_for("tasks.index"))
 
 
-@bp.post("/tasks/<int:task_id>/done")
-def done(task_id: int):
-    """Mark a task as done."""
-    return change(db.update(Task).where(Task.id == task_id).values(done_at=now()))
+@bp.post("/tasks/<id:task_id>/done", defaults={"done": True})
+@bp.post("/tasks/<id:task_id>/undo", defaults={"done": False})
+def mark(task_id: int, done: bool):
+    """Mark a task as done, or as not done yet."""
+    return change(db.update(Task).where(Task.id == task_id).values(done_at=now() if done else None))
 
 
-@bp.post("/tasks/<int:task_id>/undo")
-def undo(task_id: int):
-    """Mark a task as not done."""
-    return change(db.update(Task).where(Task.id == task_id).values(done_at=None))
-
-
-@bp.post("/tasks/<int:task_id>/delete")
+@bp.post("/tasks/<id:task_id>/delete")
 def delete(task_id: int):
     """Remove a task for good."""
     db.session.execute(db.delete(Step).where(Step.task_id == task_id))
     return change(db.delete(Task).where(Task.id == task_id))
 
 
-@bp.post("/tasks/<int:task_id>/steps")
+@bp.post("/tasks/<id:task_id>/steps")
 def add_step(task_id: int):
     """Add a step to a task."""
     form = TaskForm()
@@ -67,16 +67,11 @@ def add_step(task_id: int):
     return redirect(url_for("tasks.index"))
 
 
-@bp.post("/steps/<int:step_id>/done")
-def step_done(step_id: int):
-    """Mark a step as done."""
-    return change(db.update(Step).where(Step.id == step_id).values(done_at=now()))
-
-
-@bp.post("/steps/<int:step_id>/undo")
-def step_undo(step_id: int):
-    """Mark a step as not done."""
-    return change(db.update(Step).where(Step.id == step_id).values(done_at=None))
+@bp.post("/steps/<id:step_id>/done", defaults={"done": True})
+@bp.post("/steps/<id:step_id>/undo", defaults={"done": False})
+def mark_step(step_id: int, done: bool):
+    """Mark a step as done, or as not done yet."""
+    return change(db.update(Step).where(Step.id == step_id).values(done_at=now() if done else None))
 
 
 def change(statement):
