@@ -214,4 +214,4 @@ def show_the_fault(checkpoint, advisor):
     first.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{advisor.port}"
     with first.serve() as app:
         take(app, b"Tidy up\n")
-    assert checkpoint.run("workshop trace --log", folder=first.folder).exit_code == 0
+    assert checkpoint.run('workshop trace --log output.log --name "find', folder=first.folder).exit_code == 0
