@@ -260,7 +260,8 @@ def terminal(spans: Iterable[Span], console: Console) -> None:
     else:
         put((_shorten(head, width), "head"))
         put((f"{_shorten(services, width - len(facts) - 3)} · {facts}", "text"))
-    put((f"{'kind':8}  {'span':{name_width}}  {'offset':>{offset_width}}  {'duration':>{length_width}}", "dim"))
+    head = f"{'kind':8}  {'span':{name_width}}  {'offset':>{offset_width}}  {'duration':>{length_width}}"
+    put((f"{head}  {_scale(picture, bar_width)}", "dim"))
     for row, label, offset, length in zip(picture.rows, labels, offsets, lengths):
         guides = _last_of(row.guides, deepest)
         label = _shorten(label, name_width - len(guides))
@@ -274,7 +275,7 @@ def terminal(spans: Iterable[Span], console: Console) -> None:
         )
         below = " " * 10 + _last_of(row.below, deepest)
         for style, note in picture.notes(row):
-            put((below, "dim"), (_shorten(own(note), width - len(below)), style))
+            put((below, "dim"), (_shorten(own(note), width - len(below), whole_words=True), style))
     if picture.rest:
         put((picture.rest, "head"))
 
@@ -461,6 +462,16 @@ def _bar(picture: Picture, row: Row, width: int) -> str:
     return "".join(cells)
 
 
+def _scale(picture: Picture, width: int) -> str:
+    """What stands above the bars: where they begin and end, and their middle where there is room for it."""
+    end, middle = picture.duration, picture.length((picture.end_ns - picture.start_ns) // 2)
+    if width < len(end) + 3:
+        return ""
+    at = (width - len(middle)) // 2
+    said = f"{'0':{at}}{middle}" if at >= 3 and at + len(middle) + 2 <= width - len(end) else "0"
+    return f"{said}{end:>{width - len(said)}}"
+
+
 def _order(span: Span) -> tuple:
     return span.start_ns, -span.end_ns, span.span_id, span.name
 
@@ -475,12 +486,15 @@ def _clean(value: object) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
-def _shorten(content: str, width: int) -> str:
+def _shorten(content: str, width: int, whole_words: bool = False) -> str:
+    """As much as fits; with `whole_words` up to a blank, where one is near."""
     from rich.cells import cell_len, set_cell_size
 
     if cell_len(content) <= width:
         return content
-    return set_cell_size(content, max(0, width - 1)).rstrip() + "…"
+    kept = set_cell_size(content, max(0, width - 1))
+    words = kept[: max(0, content.rfind(" ", 0, len(kept) + 1))].rstrip()
+    return (words if whole_words and cell_len(words) > width * 2 // 3 else kept.rstrip()) + "…"
 
 
 def _last_of(guides: str, width: int) -> str:

@@ -109,7 +109,7 @@ def texts(picture: ET.Element) -> list[str]:
 def test_the_terminal_shows_the_trace_as_a_tree_with_times_and_bars():
     assert printed(REQUEST).splitlines() == [
         f"trace {TRACE} · todo · 4 spans · 40.00 ms",
-        "kind      span                  offset  duration",
+        "kind      span                  offset  duration  0          20.00 ms   40.00 ms",
         "SERVER    POST /add → 302      0.00 ms  40.00 ms  " + "━" * 30,
         "INTERNAL  ├─validate           1.00 ms   1.00 ms  ╺╸",
         "CLIENT    ├─connect           10.00 ms   1.00 ms         ╺",
@@ -172,7 +172,7 @@ def test_spans_are_sorted_into_traces_by_start():
 def test_of_many_spans_the_first_sixty_are_shown_and_the_rest_is_counted():
     rest = "… 440 more spans are not shown, 2 of them ERROR"
     lines = printed(MANY).splitlines()
-    assert len([line for line in lines if " ms  " in line]) == 60
+    assert len([line for line in lines[2:] if " ms  " in line]) == 60
     assert "500 spans · 600.00 ms" in lines[0]
     assert "step 058" in lines[-2]
     assert lines[-1] == rest
@@ -358,6 +358,38 @@ def test_no_line_is_wider_than_the_output(spans, width, encoding):
     lines = printed(spans, width, encoding).splitlines()
     assert max(map(cell_len, lines)) <= width
     assert lines[0].startswith(f"trace {TRACE}")
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 110, 200])
+def test_the_scale_stands_above_the_bars(width):
+    whole = [span("GET /", "a", None, 0, 40, "server"), span("half", "b", "a", 20, 40)]
+    head, root, half = printed(whole, width).splitlines()[-3:]
+    begin, end = root.index("━"), len(root)
+    scale = head[begin:]
+    assert scale.startswith("0 ") and len(head) == end and scale.endswith(" 40.00 ms")
+    middle = half.index("━") if "━" in half else half.index("╺")
+    if "20.00 ms" in scale:
+        at = head.index("20.00 ms")
+        assert at <= middle < at + len("20.00 ms")
+    else:
+        assert end - begin < 30
+
+
+def test_a_scale_that_has_no_room_is_left_out():
+    names = [span("a name that takes what there is", "a", None, 0, 40, "server")]
+    assert printed(names, 60).splitlines()[-2].endswith("duration")
+
+
+def test_what_is_too_long_ends_after_a_word_where_one_is_near():
+    failed = span(
+        "x",
+        "a",
+        status="ERROR",
+        status_text="every word of this message is shown whole or not at all, as long as words are short",
+    )
+    note = printed([failed], 60).splitlines()[-1].strip()
+    assert note == "ERROR every word of this message is shown whole…"
+    assert "x" * 40 in printed([span("x" * 200, "a")], 120)
 
 
 def test_below_sixty_columns_it_is_drawn_as_for_sixty():
