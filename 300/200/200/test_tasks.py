@@ -13,48 +13,69 @@ def tasks(page):
     return [int(number) for number in TASK.findall(page.text)]
 
 
-@pytest.mark.before("wrong-status")
-def test_a_task_is_added_marked_done_taken_back_and_deleted(checkpoint):
+def evening(checkpoint):
+    """One task through all that can be done with it, and one that stays as it is; the pages on the way, by what was done."""
+    pages = {}
     with checkpoint.serve(shown=True) as app:
         app.submit("/add", {"text": "Feed the cat"})
         app.submit("/add", {"text": "Buy milk"})
-        added = app.get("/")
-        listed(checkpoint, added, "Buy milk")
-        number = max(tasks(added))
+        pages["added"] = app.get("/")
+        listed(checkpoint, pages["added"], "Buy milk")
+        number = max(tasks(pages["added"]))
         app.submit(f"/tasks/{number}/done")
-        done = app.get("/")
+        pages["done"] = app.get("/")
         app.submit(f"/tasks/{number}/undo")
-        undone = app.get("/")
+        pages["undone"] = app.get("/")
         form = app.form(f"/tasks/{number}/delete")
         app.post(f"/tasks/{number}/delete", form)
-        deleted = app.get("/")
+        pages["deleted"] = app.get("/")
         app.post("/tasks/4711/delete", form, wanted=404)
         app.submit("/add", {"text": "Call Ada"})
-        again = app.get("/")
+        pages["again"] = app.get("/")
+    return app, number, pages
+
+
+def morning(checkpoint):
+    """The app is started again, and then fifty tasks come at once; the list before and after them."""
+    first, _, _ = checkpoint.shared(evening)
+    with first.checkpoint.serve() as app:
+        before = app.get("/")
+        listed(checkpoint, before, "Call Ada")
+        form = app.form("/add")
+        with ThreadPoolExecutor(10) as crowd:
+            list(crowd.map(lambda number: app.post("/add", {**form, "text": f"task {number}"}), range(50)))
+        after = app.get("/")
+    return app, before, after
+
+
+@pytest.mark.before("wrong-status")
+def test_a_task_is_added_marked_done_taken_back_and_deleted(checkpoint):
+    _, number, pages = checkpoint.shared(evening)
 
     checkpoint.must(
-        "Feed the cat" in deleted.text and done.text.count("is-done") < 2,
+        "Feed the cat" in pages["deleted"].text and pages["done"].text.count("is-done") < 2,
         "changed-others",
         seen="marking or deleting one task changed another one, too",
         expected="all other tasks as they were",
         why="a statement without `.where(Task.id == task_id)` is about every task",
     )
+    kept = ("is-done" in pages["done"].text, "is-done" in pages["undone"].text, "Buy milk" in pages["deleted"].text)
     checkpoint.must(
-        ("is-done" in done.text, "is-done" in undone.text, "Buy milk" in deleted.text) == (True, False, False),
+        kept == (True, False, False),
         "not-changed",
         seen="the page after `done`, `undo` or `delete` shows the task as it was before",
         expected="a task that is done, then is not, then is gone",
         why="a change is kept only after `db.session.commit()`",
     )
     checkpoint.must(
-        max(tasks(again)) > number,
+        max(tasks(pages["again"])) > number,
         "id-reused",
         seen=f"a new task got the id {number} of a deleted one",
         expected="an id that no task ever had",
         why="a page that is still open in another tab would tick off the wrong task",
     )
     checkpoint.must(
-        "2 left" in added.text and "1 left" in done.text,
+        "2 left" in pages["added"].text and "1 left" in pages["done"].text,
         "left",
         seen="a page with two open tasks that does not say `2 left`, or one with one that does not say `1 left`",
         expected="the number of tasks that are not done",
@@ -64,14 +85,11 @@ def test_a_task_is_added_marked_done_taken_back_and_deleted(checkpoint):
 
 @pytest.mark.before("wrong-status")
 def test_tasks_survive_a_restart(checkpoint):
-    with checkpoint.serve() as app:
-        app.submit("/add", {"text": "Water the plants"})
-    with checkpoint.serve() as app:
-        after = app.get("/")
+    app, before, _ = checkpoint.shared(morning)
 
-    listed(checkpoint, after, "Water the plants")
+    listed(checkpoint, before, "Feed the cat")
     checkpoint.must(
-        not (checkpoint.folder / "instance" / "todo.db").exists(),
+        not (app.checkpoint.folder / "instance" / "todo.db").exists(),
         "database-elsewhere",
         seen="the app writes to instance/todo.db though FLASK_SQLALCHEMY_DATABASE_URI names another database",
         expected="the database that the environment names",
@@ -81,16 +99,13 @@ def test_tasks_survive_a_restart(checkpoint):
 
 @pytest.mark.before("wrong-status")
 def test_fifty_adds_at_once_lose_nothing(checkpoint):
-    with checkpoint.serve() as app:
-        form = app.form("/add")
-        with ThreadPoolExecutor(10) as crowd:
-            list(crowd.map(lambda number: app.post("/add", {**form, "text": f"task {number}"}), range(50)))
-        after = app.get("/")
+    _, before, after = checkpoint.shared(morning)
 
+    came = len(tasks(after)) - len(tasks(before))
     checkpoint.must(
-        len(tasks(after)) == 50,
+        came == 50,
         "lost",
-        seen=f"{len(tasks(after))} tasks on the page after fifty were added at once",
+        seen=f"{came} tasks more on the page after fifty were added at once",
         expected="50",
         why="each request has its own session; something of another request was shared",
     )

@@ -7,15 +7,20 @@ import pytest
 GRPC = 4317
 
 
-@pytest.mark.before("not-exported")
-def test_every_request_is_one_trace_in_jaeger(checkpoint):
-    with checkpoint.serve(jaeger=True) as app:
+def visit(checkpoint):
+    """One run of the app, where only OTLP over HTTP is let through: the app, and what it answered."""
+    with checkpoint.serve(jaeger=True, closed=GRPC) as app:
         page = app.get("/")
         continued = app.get("/", traceparent=True)
         added = app.submit("/add", {"text": "Buy milk"})
+    return app, page, continued, added
+
+
+@pytest.mark.before("not-exported")
+def test_every_request_is_one_trace_in_jaeger(checkpoint):
+    app, page, _, added = checkpoint.shared(visit)
 
     app.in_jaeger(page, name="GET /", route="/")
-    app.in_jaeger(continued)
     span = app.in_jaeger(added, name="POST /add", route="/add")
     app.sql_below(span, where="jaeger")
     checkpoint.picture("trace.svg", app.find(added))
@@ -23,12 +28,12 @@ def test_every_request_is_one_trace_in_jaeger(checkpoint):
     answers = checkpoint.jaeger.query_url
     assert "JAEGER_URL" in checkpoint.run("workshop up", JAEGER_URL=answers).output
     checkpoint.run("workshop trace", JAEGER_URL=answers)
-    assert "todo" in json.loads(checkpoint.run("curl -s http://localhost:16686/api/services").output)["data"]
+    services = app.checkpoint.run("curl -s http://localhost:16686/api/services").output
+    assert "todo" in json.loads(services)["data"]
 
 
 @pytest.mark.before("not-exported")
-def test_the_trace_arrives_where_only_http_is_let_through(checkpoint):
-    with checkpoint.serve(jaeger=True, closed=GRPC) as app:
-        page = app.get("/")
+def test_a_request_that_carries_a_trace_continues_it_in_jaeger(checkpoint):
+    app, _, continued, _ = checkpoint.shared(visit)
 
-    app.in_jaeger(page)
+    app.in_jaeger(continued)

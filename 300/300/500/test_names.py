@@ -9,10 +9,16 @@ SEARCHED = ("http.status_code", "http.response.status_code")
 STABLE_ONLY = "OTEL_SEMCONV_STABILITY_OPT_IN=http,database"
 
 
+def visit(checkpoint):
+    """One run with the file's own value: the app, and the answer to a task that was added."""
+    with checkpoint.serve(shown=True, jaeger=True) as app:
+        added = app.submit("/add", {"text": "Buy milk"})
+    return app, added
+
+
 @pytest.mark.before("one-name")
 def test_each_fact_stands_under_its_old_and_its_stable_name(checkpoint):
-    with checkpoint.serve(shown=True) as app:
-        added = app.submit("/add", {"text": "Buy milk"})
+    app, added = checkpoint.shared(visit)
 
     both_names(checkpoint, app, added)
     old, stable = app.metric("http.server.duration"), app.metric("http.server.request.duration")
@@ -21,8 +27,7 @@ def test_each_fact_stands_under_its_old_and_its_stable_name(checkpoint):
 
 @pytest.mark.before("one-name")
 def test_with_stable_names_alone_a_search_for_an_old_one_finds_nothing(checkpoint):
-    with checkpoint.serve(jaeger=True) as app:
-        added = app.submit("/add", {"text": "Buy milk"})
+    app, added = checkpoint.shared(visit)
     both_names(checkpoint, app, added)
     stored = app.in_jaeger(added)
     for name in SEARCHED:
