@@ -11,7 +11,7 @@ import http.client
 import json
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import chain
@@ -25,6 +25,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request
 
+from workshop.checks.privacy import texts
 from workshop.telemetry.otlp import Telemetry
 
 SILENCE = 4.0
@@ -90,6 +91,11 @@ class FakeServer:
         """Wait until a condition holds, which is looked at with each request and each end of one; False if not in time."""
         with self._changed:
             return bool(self._changed.wait_for(lambda: condition(self), seconds))
+
+    def told(self) -> Iterator[tuple[str, str]]:
+        """Every text that it was sent, with its place."""
+        for request in list(self.requests):
+            yield from ((f"{place} of the request {request.method} {request.path}", text) for place, text in texts(request))
 
     def __enter__(self) -> FakeServer:
         self._serving.start()

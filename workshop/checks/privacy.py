@@ -16,6 +16,7 @@ from workshop.telemetry.spans import Span
 
 if TYPE_CHECKING:
     from workshop.checks.app import App
+    from workshop.checks.fake_server import FakeServer
 
 PIECE = 6
 HEX = "0123456789abcdef"
@@ -27,13 +28,14 @@ STORED = 500
 class Privacy:
     """Verbs of an app that has stopped: each raises Broken, naming the place."""
 
-    def keeps_secrets(self, *others: App) -> None:
+    def keeps_secrets(self, *others: App | FakeServer) -> None:
         """No canary of 200/300 stands in what this app and the `others` told, in whatever case or URL-encoding, not even a piece.
 
-        That is every field of the spans, metrics and log records on the console, of every span that Jaeger has of the traces in
-        which this app took part, also those of other services, and every line on the terminal. Raises Broken, naming the place."""
+        Of an app that is every field of the spans, metrics and log records on the console, of every span that Jaeger has of the
+        traces in which it took part, also those of other services, and every line on the terminal; of a fake server it is what
+        it was sent. Raises Broken, naming the place."""
         secrets = {secret.canary.casefold(): secret for secret in requirements().secrets}
-        for place, text in (told for app in (self, *others) for told in _told(app)):
+        for place, text in (told for one in (self, *others) for told in one.told()):
             if found := leak(text, tuple(secrets)):
                 secret = secrets.get(found)
                 raise self.broken(
@@ -44,6 +46,16 @@ class Privacy:
                     + (f"; this slips in by {secret.where}" if secret else ", and a piece is private, too"),
                     "200/300",
                 )
+
+    def told(self) -> Iterator[tuple[str, str]]:
+        """Every text that the app has told, with its place."""
+        for where, things in (
+            ("on the console", [*self.spans, *self.console.metrics, *self.console.logs]),
+            ("in Jaeger", _stored(self)),
+        ):
+            for thing in things:
+                yield from ((f"{place} of {_named(thing)} {where}", text) for place, text in texts(thing))
+        yield from (("a line on the terminal", line) for line in self.output.splitlines())
 
 
 def leak(text: str, canaries: tuple[str, ...]) -> str:
@@ -73,17 +85,6 @@ def _pieces(canaries: tuple[str, ...]) -> re.Pattern:
     return re.compile("|".join(patterns))
 
 
-def _told(app: App) -> Iterator[tuple[str, str]]:
-    """Every text that an app has told, with its place."""
-    for where, things in (
-        ("on the console", [*app.spans, *app.console.metrics, *app.console.logs]),
-        ("in Jaeger", _stored(app)),
-    ):
-        for thing in things:
-            yield from ((f"{place} of {_named(thing)} {where}", text) for place, text in _texts(thing))
-    yield from (("a line on the terminal", line) for line in app.output.splitlines())
-
-
 def _stored(app: App) -> list[Span]:
     """What Jaeger has of the traces in which a process of the app took part, with the spans of other services."""
     if not app.jaeger:
@@ -107,7 +108,7 @@ def _named(thing: Span | Metric | LogRecord) -> str:
     return f"the {type(thing).__name__.lower()} {thing.name!r}"
 
 
-def _texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+def texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
     """Every name and value inside a value, however deep, with the names that lead there."""
     if is_dataclass(value):
         items = ((field.name, getattr(value, field.name)) for field in fields(value))
@@ -120,4 +121,4 @@ def _texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
         yield place, str(value)
         return
     for name, item in items:
-        yield from _texts(item, f"{place} {name}".strip())
+        yield from texts(item, f"{place} {name}".strip())

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from urllib.parse import quote, quote_plus
 
 import pytest
+import requests
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
@@ -19,6 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
+from workshop.checks.fake_server import FakeServer
 from workshop.checks.privacy import leak
 from workshop.course.requirements import requirements
 from workshop.diagnosis.facts import Broken, Response
@@ -182,6 +184,19 @@ def test_the_terminal_is_searched_and_so_are_other_apps():
     quiet.keeps_secrets()
     with is_private("the text of a task in a line on the terminal"):
         quiet.keeps_secrets(loud)
+
+
+def test_what_a_fake_server_was_sent_is_searched_in_whatever_form():
+    app = Finished("started\n")
+    with FakeServer() as server:
+        for kept in ({}, {"headers": {"X-Task": "bound"}}):
+            requests.get(f"{server.url}/advice?left=4", timeout=5, **kept)
+        app.keeps_secrets(server)
+        for number, leaky in enumerate(({"params": {"first": TASK}}, {"headers": {"X-Task": TASK}}, {"data": TASK.upper()})):
+            requests.post(f"{server.url}/advice", timeout=5, **leaky)
+            with is_private("the text of a task in ", ["path", "headers", "body"][number], " of the request POST /advice"):
+                app.keeps_secrets(server)
+            server.requests.pop()
 
 
 # Jaeger
