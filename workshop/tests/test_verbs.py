@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import replace
 
 import pytest
 
+from workshop.checks import fake_server
+from workshop.checks.app import App
+from workshop.course.fences import ROOT
 from workshop.diagnosis.facts import Broken
 from workshop.telemetry.metrics import current
 from workshop.tests.finished import Finished
@@ -91,3 +96,15 @@ def test_a_log_record_is_found_by_the_span_in_which_it_was_written(app, work):
         "log-span",
         ["GET /: 2 of them inside it", f"WARN 'shop.closed': in span {find.span_id}"],
     )
+
+
+def test_the_verbs_of_contributing_are_there_with_these_names():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`app\.(\w+)\(([^`]*)\)`", page)
+    assert len(named) > 8
+    for verb, arguments in named:
+        known = inspect.signature(getattr(App, verb)).parameters
+        assert set(re.findall(r"(\w+)=", arguments)) <= set(known), verb
+    [script] = re.findall(r"`FakeServer\((.*)\)`", page)
+    answers = eval(f"[{script}]", vars(fake_server))
+    assert answers[3] is fake_server.accept and answers[1] == [fake_server.SILENCE]
