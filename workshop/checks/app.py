@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workshop.checks.browser import Browser
@@ -19,7 +21,10 @@ from workshop.checks.process import Process
 from workshop.checks.sandbox import JAEGER_QUERY, OTLP_GRPC, OTLP_HTTP
 from workshop.checks.traces import Traces
 from workshop.course.fences import LessonError
+from workshop.course.pins import compared
 from workshop.diagnosis import facts, stages
+from workshop.diagnosis.background import BACKGROUND
+from workshop.diagnosis.configuration import misspelt_setting
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Rung, Stage
 from workshop.diagnosis.starting import STARTS
 from workshop.setup.ports import free_port, is_listening, port_owner
@@ -137,37 +142,62 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
             "responses": self.responses,
             "spans": self.spans if self._over else [],
             "service": self.service,
-            "shadows": () if self._listened else self.checkpoint.sandbox.shadows(),
-            "packages": _versions("sqlalchemy"),
+            "shadows": self.checkpoint.sandbox.shadows(),
+            "packages": lambda: compared(self.checkpoint.lesson, self._prefix),
+            "inactive": self._inactive(),
+            "held": self._held(),
         }
         return Facts(**{**known, **more})
 
     def require(self, *wanted: Stage | Rung, otherwise: Diagnosis | None = None, **more) -> None:
         """Raise Broken with the first broken rung of these stages, or with `otherwise` when all of them hold."""
         rungs = stages.expanded(self.checkpoint.lesson, wanted)
-        if found := facts.climb(self.facts(**more), rungs, otherwise):
+        if found := facts.climb(self.facts(**more), rungs):
             raise Broken(found)
+        if otherwise:
+            raise Broken(self.explained(otherwise))
+
+    def explained(self, found: Diagnosis) -> Diagnosis:
+        """What lies behind something that a check found: work that failed where no request shows it, or a misspelt setting.
+
+        Else it is what the check found."""
+        rungs = stages.expanded(self.checkpoint.lesson, [BACKGROUND, misspelt_setting])
+        return facts.climb(self.facts(lacks=found.rung), rungs, found)
 
     def broken(self, rung: str, seen: str, expected: str, why: str, lesson: str = "300/300/100") -> Broken:
         """What a verb raises when no rung of the ladder explains what it found."""
-        return Broken(self.diagnosis(rung, seen, expected, why, lesson))
+        return Broken(self.explained(self.diagnosis(rung, seen, expected, why, lesson)))
 
     def diagnosis(self, rung: str, seen: str, expected: str, why: str, lesson: str) -> Diagnosis:
-        return Diagnosis(rung, seen, expected, why, f"compare: `workshop diff {self.checkpoint.lesson.name}`", lesson)
+        return Diagnosis(rung, seen, expected, why, self.checkpoint.where_it_differs(), lesson)
+
+    @property
+    def _prefix(self) -> Path:
+        """The virtual environment in which the app runs: the one whose commands its shell finds."""
+        found = (shutil.which(name, path=self._environment["PATH"]) for name in ("flask", "python3"))
+        return Path(next(filter(None, found), "/")).parent.parent
+
+    def _inactive(self) -> str:
+        """The repository's own environment, where the shell of the app does not find the commands that it has."""
+        root = self.checkpoint.lesson.root
+        there = [name for name in ("flask", "opentelemetry-instrument") if (root / ".venv" / "bin" / name).exists()]
+        return ".venv" if any(shutil.which(name, path=self._environment["PATH"]) is None for name in there) else ""
+
+    def _held(self) -> str:
+        """What was raised into a Future of the app that nobody asked for it, as tracebacks."""
+        found: dict[str, str] = {}
+        path = self.checkpoint.held
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            note = json.loads(line)
+            if note["raised"]:
+                found[note["future"]] = note["raised"]
+            else:
+                found.pop(note["future"], None)
+        return self.checkpoint.sandbox.unswap("\n".join(found.values()))
 
     def _known_to_listen_or_not(self) -> bool:
         said = LISTENS.findall(self._process.output)
         return self._process.exit_code is not None or bool(said) or (not self._taken and is_listening(self.port))
-
-
-def _versions(*names: str) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _port_owner(output: str) -> str:

@@ -22,12 +22,14 @@ from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
 from workshop.course import lessons
 from workshop.course.fences import Block, LessonError
 from workshop.course.lessons import Lesson
+from workshop.course.replay import replay
 from workshop.course.turns import Turn
 from workshop.diagnosis.answering import ANSWERS
-from workshop.diagnosis.facts import Broken, Diagnosis
+from workshop.diagnosis.facts import Broken, Diagnosis, words
 from workshop.telemetry.console import Console
 from workshop.telemetry.spans import Span
 
+OBSERVE = Path(__file__).with_name("observe")
 SERVES = re.compile(r"\bsh (run|advisor|old)\.sh\b")
 
 
@@ -68,6 +70,7 @@ class Checkpoint:
     ):
         self.lesson, self.at, self.turn, self._prefix = lesson, at, turn, prefix
         self._temporary, self._jaeger, self._record = temporary, jaeger, record or Record()
+        self._app: App | None = None
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -85,7 +88,13 @@ class Checkpoint:
         At the learner's own `src/` the shell finds what the learner's finds; for a replay the lesson's packages are active."""
         mine = self.at == MINE and self._prefix is None
         base = shell_environment() if mine else environment(self._prefix or packages(self.lesson))
-        return {**base, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}"}
+        observed = {"PYTHONPATH": str(OBSERVE), "WORKSHOP_HELD": str(self.held)}
+        return {**base, **observed, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}"}
+
+    @property
+    def held(self) -> Path:
+        """The file in which `observe/` notes what the app's Futures hold."""
+        return self.folder.with_name("held.jsonl")
 
     @property
     def database(self) -> Path:
@@ -146,7 +155,7 @@ class Checkpoint:
         `port` and `service` are those of the app as the lesson's text has them.
         Raises Broken when the app does not start, listen or answer as wanted."""
         line = self.block("command", command).text
-        app = App(self, line, service, port, self.jaeger if jaeger else None, closed)
+        app = self._app = App(self, line, service, port, self.jaeger if jaeger else None, closed)
         try:
             app.start()
             yield app
@@ -175,8 +184,8 @@ class Checkpoint:
                         "does-not-end",
                         f"`{block.text}` still runs after {seconds:.0f} s",
                         "a command that ends",
-                        "it waits for something",
-                        f"run it yourself and see; compare: `workshop diff {self.lesson.name}`",
+                        "it waits for something" + words(process.output, 3),
+                        "run it yourself; Ctrl-C ends it, and the traceback names the line in which it waited",
                         self.lesson.name,
                     )
                 )
@@ -201,8 +210,18 @@ class Checkpoint:
     def must(self, held: object, rung: str, seen: str, expected: str, why: str, do: str = "", lesson: str = "") -> None:
         """What only this lesson asks for and no rung of the ladder knows. Raises Broken with this diagnosis unless `held`."""
         if not held:
-            do = do or f"compare: `workshop diff {self.lesson.name}`"
-            raise Broken(Diagnosis(rung, seen, expected, why, do, lesson or self.lesson.name))
+            found = Diagnosis(rung, seen, expected, why, do or self.where_it_differs(), lesson or self.lesson.name)
+            raise Broken(self._app.explained(found) if self._app else found)
+
+    def where_it_differs(self) -> str:
+        """What to do where only the comparison with the lesson's end is left; it names the files that differ."""
+        mine = self.sandbox.files()
+        theirs = {name for name, data in replay(self.lesson).items() if data.decode(errors="replace") != mine.get(name)}
+        files = " and ".join(f"src/{name}" for name in sorted(theirs)[:2])
+        if not files:
+            return "run the command of this page yourself, and compare what it says with what the page shows"
+        more = f", and {len(theirs) - 2} other files" if len(theirs) > 2 else ""
+        return f"look at {files}{more} with the page beside it; `workshop diff {self.lesson.name}` shows the lines that differ"
 
     def picture(self, name: str, spans: list[Span]) -> None:
         """Hold the lesson's picture of a trace against spans of this run: the same spans in the same order (`--at end`).

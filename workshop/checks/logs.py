@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from workshop.diagnosis import spans as rungs
+from workshop.diagnosis.configuration import CONFIGURATION
 from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.spans import Span
 
@@ -33,8 +34,7 @@ class Logs:
         if not alike:
             told = "\n".join(_line(log) for log in logs[-SHOWN:])
             self.require(
-                rungs.misspelt_setting,
-                rungs.wrong_exporter,
+                *CONFIGURATION,
                 rungs.not_under_agent,
                 otherwise=self.diagnosis(
                     "no-log",
@@ -43,6 +43,7 @@ class Logs:
                     "log records go where OTEL_LOGS_EXPORTER says, and only what is handed to OpenTelemetry becomes one",
                     self.checkpoint.lesson.name,
                 ),
+                lacks="a log record",
             )
         inside = {span.span_id, *(below.span_id for below in self.below(span))}
         found = [log for log in alike if log.trace_id == span.trace_id and log.span_id in inside]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from workshop.diagnosis import spans as rungs
+from workshop.diagnosis.configuration import CONFIGURATION
 from workshop.telemetry.metrics import HistogramPoint, Metric, NumberPoint, current
 
 SHOWN = 6
@@ -87,8 +88,7 @@ class Metrics:
             where = "on the console" if metrics is None else "that came"
             others = ", ".join(sorted({metric.name for metric in among})) or "none at all"
             self.require(
-                rungs.misspelt_setting,
-                rungs.wrong_exporter,
+                *CONFIGURATION,
                 rungs.not_under_agent,
                 otherwise=self.diagnosis(
                     "no-metric",
@@ -97,6 +97,7 @@ class Metrics:
                     "metrics go where OTEL_METRICS_EXPORTER says; they leave every minute, and when the app stops",
                     "300/300/100",
                 ),
+                lacks=f"the metric {name}",
             )
         return found
 

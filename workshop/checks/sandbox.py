@@ -53,6 +53,8 @@ class Sandbox:
         found = {}
         for path in workspace.files(self.folder):
             data = _data(self.folder / path)
+            if data is None and path.suffix in (".py", ".sh", ".html"):  # text in another encoding, such as UTF-16
+                data = (self.folder / path).read_bytes()
             if data is not None:
                 found[path.as_posix()] = self.unswap(data.decode(errors="replace"))
         return found

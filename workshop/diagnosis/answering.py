@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, exception, frame
+from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, exception, frame, words
+from workshop.diagnosis.files import in_the_way, mark_on_page, unreadable
 
 
 def does_not_answer(f: Facts) -> Diagnosis | None:
@@ -36,6 +37,28 @@ def missing_column(f: Facts) -> Diagnosis | None:
     )
 
 
+def token_forgotten(f: Facts) -> Diagnosis | None:
+    refused = next((a for a in f.responses if a.wanted and a.status == 400 and a.status not in a.wanted), None)
+    if not refused or "CSRF token is missing" not in refused.text + f.output:
+        return None
+    bare = [
+        f"src/{path}:{text.count(chr(10), 0, form.start()) + 1}"
+        for path, text in f.files.items()
+        if path.endswith(".html")
+        for form in re.finditer(r"<form\b.*?(?:</form>|\Z)", text, re.DOTALL | re.IGNORECASE)
+        if re.search(r"method\s*=\s*[\"']?post", form[0], re.IGNORECASE) and not re.search("csrf_token|hidden_tag", form[0])
+    ]
+    return Diagnosis(
+        "token-forgotten",
+        f"{refused}: status 400, the CSRF token is missing" + (f"; the form in {bare[0]} has none" if bare else ""),
+        f"status {' or '.join(map(str, refused.wanted))}, for a form that carries the app's token",
+        "CSRFProtect refuses every form that does not bring the token which the app gave to this visitor's page",
+        'write `<input type="hidden" name="csrf_token" value="{{ csrf_token() }}">` into the form'
+        + (f" in {bare[0]}" if bare else ""),
+        "300/200/300",
+    )
+
+
 def wrong_status(f: Facts) -> Diagnosis | None:
     wrong = next((a for a in f.responses if a.wanted and a.status not in a.wanted), None)
     if not wrong:
@@ -47,7 +70,9 @@ def wrong_status(f: Facts) -> Diagnosis | None:
         f"{wrong}: status {wrong.status}" + (f", {where}: {error}" if where else f", {error}" if error else ""),
         f"status {' or '.join(map(str, wrong.wanted))}",
         _status_why(wrong, bool(error)),
-        f"look at {where or 'the view of this route'}; compare: `workshop diff {f.lesson}`",
+        f"look at {where}; `workshop diff {f.lesson}` shows what the lesson has there"
+        if where
+        else f"look at the view of {wrong.path}; ask it yourself and read the page: curl -i http://localhost:{f.port}{wrong.path}",
         f.lesson,
     )
 
@@ -68,12 +93,22 @@ def does_not_stop(f: Facts) -> Diagnosis | None:
         return None
     return Diagnosis(
         "does-not-stop",
-        f"`{f.command}` still ran ten seconds after Ctrl-C",
+        f"`{f.command}` still ran ten seconds after Ctrl-C" + words(f.output, 3),
         "an app that ends when it is told to",
         "something in it catches or ignores the interrupt, or waits for an answer that does not come",
-        f"run `{f.command}` in src/, press Ctrl-C and see what stays; compare: `workshop diff {f.lesson}`",
+        f"run `{f.command}` in src/ and press Ctrl-C; press it again, and the traceback names the line in which it waits",
         f.lesson,
     )
 
 
-ANSWERS = Stage("ANSWERS", does_not_answer, missing_column, wrong_status, does_not_stop)
+ANSWERS = Stage(
+    "ANSWERS",
+    mark_on_page,
+    does_not_answer,
+    missing_column,
+    unreadable,
+    in_the_way,
+    token_forgotten,
+    wrong_status,
+    does_not_stop,
+)

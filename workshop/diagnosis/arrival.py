@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 
-from workshop.diagnosis.facts import Diagnosis, Facts, Stage, tail
+from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage, words
 from workshop.diagnosis.settings import Setting
 
-ELSEWHERE = "nothing listens there"
+IN_CODE = re.compile(r"""OTLPSpanExporter\(\s*(?:endpoint\s*=\s*)?["']([^"']+)["']""")
 
 
 def endpoint(f: Facts) -> Setting | None:
-    return f.settings.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f.settings.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Where the app sends its spans: as its code says, else by the setting of traces, else by that of all signals."""
+    for path, text in f.files.items():
+        if path.endswith(".py") and (found := IN_CODE.search(text)):
+            return Setting("endpoint", found[1], f"src/{path}:{text.count(chr(10), 0, found.start()) + 1}", "endpoint=")
+    return f.known("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f.known("OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 def protocol(f: Facts) -> str:
     """grpc or http: what the app speaks to its endpoint. The distribution's own default is grpc (0.66b1)."""
+    setting = endpoint(f)
+    if setting and setting.name == "endpoint":
+        return "http" if "proto.http" in f.files[setting.where.removeprefix("src/").rpartition(":")[0]] else "grpc"
     chosen = f.settings.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or f.settings.get("OTEL_EXPORTER_OTLP_PROTOCOL")
     exporter = f.settings.get("OTEL_TRACES_EXPORTER")
     if exporter and "otlp_proto_http" in exporter.value:
@@ -23,9 +30,15 @@ def protocol(f: Facts) -> str:
     return "http" if chosen and chosen.value.startswith("http") else "grpc"
 
 
+def heard(f: Facts) -> str:
+    """The exporter's own last words, to be put behind what was seen; empty where it said nothing."""
+    lines = re.findall(r"^((?:Failed to export|Transient error|Exception while exporting).*)$", f.output, re.MULTILINE)
+    return f"\n{lines[-1][:EXCERPT]}" if lines else ""
+
+
 def not_exported(f: Facts) -> Diagnosis | None:
-    setting = f.settings.get("OTEL_TRACES_EXPORTER")
-    if f.stored is None or f.stored or not setting or any(v.startswith("otlp") for v in setting.value.split(",")):
+    setting = f.known("OTEL_TRACES_EXPORTER")
+    if f.stored != [] or not setting or any(value.startswith("otlp") for value in setting.values):
         return None
     return Diagnosis(
         "not-exported",
@@ -80,10 +93,12 @@ def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
     if port == other:
         return Diagnosis(
             "wrong-port",
-            f"{setting.where}: {setting.shown} {setting.value}, and the protocol is {protocol(f)}",
+            f"{setting.where}: {setting.shown} {setting.value}, and the protocol is {protocol(f)}{heard(f)}",
             f"http://{host}:{right}",
             "4317 speaks OTLP over gRPC, 4318 speaks OTLP over HTTP; neither understands the other",
-            f"write port {right} in {setting.where}, or set OTEL_EXPORTER_OTLP_PROTOCOL="
+            f"write {_address(host, right, protocol(f), setting)} in {setting.where}"
+            if setting.name == "endpoint"
+            else f"write port {right} in {setting.where}, or set OTEL_EXPORTER_OTLP_PROTOCOL="
             + ("http/protobuf" if protocol(f) == "grpc" else "grpc"),
             "300/300/300",
         )
@@ -96,17 +111,22 @@ def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
             f"write http:// in {setting.where}",
             "300/300/300",
         )
-    per_signal = setting.name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    per_signal = setting.name in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "endpoint")
     if protocol(f) == "http" and per_signal != bool(path and path.strip("/")):
         return Diagnosis(
             "endpoint-path",
-            f"{setting.where}: {setting.shown} {setting.value}",
+            f"{setting.where}: {setting.shown} {setting.value}{heard(f)}",
             f"http://{host}:{port or right}" + ("/v1/traces" if per_signal else ""),
-            "the endpoint for all signals gets /v1/traces appended; the endpoint for traces alone is used as it is",
-            f"write it so in {setting.where}",
+            "the endpoint for all signals gets /v1/traces appended; the endpoint for traces alone"
+            + (", and one in code, are used as they are" if setting.name == "endpoint" else " is used as it is"),
+            f"write http://{host}:{port or right}{'/v1/traces' if per_signal else ''} in {setting.where}",
             "300/300/300",
         )
     return None
+
+
+def _address(host: str, port: str, protocol: str, setting: Setting) -> str:
+    return f"http://{host}:{port}" + ("/v1/traces" if protocol == "http" and setting.name == "endpoint" else "")
 
 
 def unreachable(f: Facts) -> Diagnosis | None:
@@ -117,10 +137,12 @@ def unreachable(f: Facts) -> Diagnosis | None:
     setting = endpoint(f)
     return Diagnosis(
         "unreachable",
-        f"{setting.where}: {setting.shown} {setting.value}: {ELSEWHERE}" if setting else f"the default endpoint: {ELSEWHERE}",
+        (f"{setting.where}: {setting.shown} {setting.value}" if setting else "the default endpoint") + heard(f),
         "http://localhost:4317 (grpc) or http://localhost:4318 (http)",
-        "the exporter could not connect, so the spans were dropped",
-        f"mend the address in {setting.where}" if setting else "run `workshop status`",
+        "the exporter reached nobody there who takes spans, and dropped them",
+        f"mend the address in {setting.where}; `workshop status` says where Jaeger listens"
+        if setting
+        else "run `workshop status`",
         "300/300/300",
     )
 
@@ -128,13 +150,14 @@ def unreachable(f: Facts) -> Diagnosis | None:
 def not_arrived(f: Facts) -> Diagnosis | None:
     if f.stored != []:
         return None
+    setting = endpoint(f)
     return Diagnosis(
         "not-arrived",
-        f"{len(f.spans)} spans were made, and Jaeger has none of this trace"
-        + (f"; the app said last\n{tail(f.output, 3)}" if f.output else ""),
-        "the trace in Jaeger",
-        "the exporter reported no error that is known here",
-        f"run `workshop status`, then `{f.command}` in src/ and read what it says when it stops",
+        f"{len(f.spans)} spans on the console, and Jaeger has none of this trace{heard(f) or words(f.output, 3, '; the app said last')}",
+        "the trace in Jaeger"
+        + (f"; {setting.where} sends it to {setting.value}" if setting else "; no setting says where to send it"),
+        "the check found no cause: the exporter reported no error that it knows",
+        f"run `workshop status`, then `{f.command}` in src/, and read what it says between Ctrl-C and its end",
         "300/300/300",
     )
 

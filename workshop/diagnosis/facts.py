@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from workshop.course.pins import Packages
 from workshop.diagnosis import settings
 from workshop.diagnosis.settings import Setting
 from workshop.errors import UserError
@@ -18,6 +19,8 @@ from workshop.telemetry.spans import Span
 from workshop.terminal import wrapped
 
 EXCERPT = 200  # characters of one line that a program printed
+# A line of the console exporter's JSON, or of the log of requests.
+TELEMETRY = re.compile(r'^\s*(?:[{}\[\]],?|"[\w.@]+": .*|"[^"]*",?|[\d.-]+,?|[}\]],?)\s*$|^\S+ - - \[')
 FRAME = re.compile(r'File "(src/[^"]+)", line (\d+)')
 
 
@@ -77,7 +80,10 @@ class Response:
 
 @dataclass
 class Facts:
-    """All that a check knows about one run of the learner's app. Paths and ports are the learner's own, not the copy's."""
+    """All that a check knows about one run of the learner's app. Paths and ports are the learner's own, not the copy's.
+
+    `lacks` names what a verb asked for and did not find. `held` is what was raised in a thread's Future and nobody asked for.
+    `packages` looks up those of the environment in which the app runs; `inactive` is the one that the learner's shell misses."""
 
     lesson: str
     command: str
@@ -97,7 +103,17 @@ class Facts:
     about: Response | None = None
     service: str = "todo"
     shadows: tuple[str, ...] = ()
-    packages: dict[str, str] = field(default_factory=dict)
+    packages: Callable[[], Packages] = Packages
+    inactive: str = ""
+    lacks: str = ""
+    held: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether telemetry that the check asked for is not there. Only then can a setting be to blame."""
+        unnamed = self.service and self.spans and not any(span.service == self.service for span in self.spans)
+        bare = any(not self.spans_of(response) for response in self.asked)
+        return bool(self.lacks or unnamed or bare or self.stored == [])
 
     @property
     def script(self) -> str:
@@ -109,8 +125,19 @@ class Facts:
         return self.files.get(self.script, "")
 
     @property
-    def settings(self) -> dict[str, Setting]:
+    def all_settings(self) -> dict[str, Setting]:
+        """The settings that run.sh holds, also those that no program sees."""
         return settings.read(self.run_sh, f"src/{self.script}")
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """The settings that the app sees."""
+        return {name: setting for name, setting in self.all_settings.items() if setting.exported}
+
+    def known(self, name: str) -> Setting | None:
+        """A setting that the app sees, if its value is known; what only a shell could work out is left alone."""
+        setting = self.settings.get(name)
+        return setting if setting and setting.plain else None
 
     @property
     def asked(self) -> list[Response]:
@@ -149,9 +176,14 @@ def climb(facts: Facts, rungs: Iterable[Rung], otherwise: Diagnosis | None = Non
     return otherwise
 
 
+def words(text: str, lines: int = 5, intro: str = "; it printed last") -> str:
+    """The last words of an app, to be put behind what was seen."""
+    return f"{intro}\n{tail(text, lines)}" if tail(text) else ", and it printed nothing"
+
+
 def tail(text: str, lines: int = 5) -> str:
-    """The last lines of what an app printed."""
-    kept = [line.rstrip() for line in text.splitlines() if line.strip()]
+    """The last lines of what an app printed, apart from its telemetry and from the log of its requests."""
+    kept = [line.rstrip() for line in text.splitlines() if line.strip() and not TELEMETRY.match(line)]
     return "\n".join(kept[-lines:])
 
 

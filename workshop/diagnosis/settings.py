@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -18,7 +18,8 @@ from importlib.metadata import entry_points
 TOKEN = re.compile(
     r"""\\\n|#[^\n]*|(?P<end>[\n;&|()])|(?P<word>(?:\\[^\n]|"(?:\\.|[^"\\])*"|'[^']*'|[^\s;&|()"'\\])+)""", re.DOTALL
 )
-ASSIGNED = re.compile(r"(OTEL_\w+)=(.*)", re.DOTALL)
+ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+EXPANSION = re.compile(r"\$(?:(\w+)|\{(\w+)\}|\{(\w+)(:?)-([^{}$`]*)\})")
 AGENT = "opentelemetry-instrument"
 
 # Read by instrumentations, and so in no list that the SDK could give.
@@ -31,30 +32,98 @@ OF_INSTRUMENTATIONS = frozenset(
     OTEL_EXPORTER_PROMETHEUS_HOST OTEL_EXPORTER_PROMETHEUS_PORT""".split()
 )
 OF_ONE_INSTRUMENTATION = re.compile(r"OTEL_PYTHON_[A-Z0-9]+_(EXCLUDED_URLS|TRACED_REQUEST_ATTRS)")
+ALIKE = 0.85  # from here on two names are one that is misspelt; names of other packages share less with a known one
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as it stands in a file. `name` is the variable's, also where a flag was used."""
+    """One setting as it stands in a file. `name` is the variable's, also where a flag was used.
+
+    `exported` is False where the shell keeps the value for itself: an assignment that stands alone, without `export`."""
 
     name: str
     value: str
     where: str
     shown: str
+    exported: bool = True
+
+    @property
+    def plain(self) -> bool:
+        """Whether the value is known: nothing in it is left for the shell to work out."""
+        return "$" not in self.value.rstrip("$") and "`" not in self.value
+
+    @property
+    def values(self) -> list[str]:
+        """The parts of a list with commas."""
+        return [part.strip() for part in self.value.split(",")]
 
 
 def read(text: str, where: str = "src/run.sh") -> dict[str, Setting]:
-    """The settings in a shell script, by variable name; of several the one that counts."""
+    """The settings in a shell script, by variable name; of several the one that counts.
+
+    `$NAME`, `${NAME}` and `${NAME:-default}` are worked out where the script itself says what they are."""
+    shell: dict[str, str] = {}
     variables: dict[str, Setting] = {}
     flags: dict[str, Setting] = {}
+    exported: set[str] = set()
     for words in _commands(text.replace("\r\n", "\n")):
+        alone = all(ASSIGNED.match(word) for word, _ in words)
+        if words and words[0][0] == "export":
+            exported |= {word.partition("=")[0] for word, _ in words[1:]}
         for word, line in words:
             if match := ASSIGNED.match(word):
-                variables[match[1]] = Setting(match[1], _unquoted(match[2]), f"{where}:{line}", match[1])
-        for flag, value, line in _flags(words):
+                name, value = match[1], _unquoted(_expanded(match[2], shell))
+                shell[name] = value
+                if name.startswith("OTEL_"):
+                    variables[name] = Setting(name, value, f"{where}:{line}", name, not alone)
+        for flag, value, line in _flags([(_expanded(word, shell), line) for word, line in words]):
             name = _variable(flag)
             flags[name] = Setting(name, _unquoted(value), f"{where}:{line}", f"--{flag}")
-    return {**variables, **flags}
+    if re.search(r"^\s*set (-\w*a|-o allexport)", text, re.MULTILINE):
+        exported |= variables.keys()
+    kept = {name: replace(s, exported=s.exported or name in exported) for name, s in variables.items()}
+    return {**kept, **flags}
+
+
+def started(text: str, where: str = "src/run.sh") -> tuple[str, str, str] | None:
+    """What the agent is told to start in a shell script: its word before that, that word, and its place; None without an agent.
+
+    The word is empty where the command ends before it."""
+    for words in _commands(text.replace("\r\n", "\n")):
+        words = [(_expanded(word, {}), line) for word, line in words]
+        names = [word.rpartition("/")[2] for word, _ in words]
+        if AGENT not in names:
+            continue
+        rest = words[names.index(AGENT) + 1 :]
+        taken = sum(1 if "=" in flag else 2 for flag, _ in _before_command(rest))
+        before = (words[names.index(AGENT) :] + [("", 0)])[taken][0]
+        word, line = rest[taken] if taken < len(rest) else ("", words[-1][1])
+        return before, word, f"{where}:{line}"
+    return None
+
+
+def _before_command(words: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    rest = iter(words)
+    for word, line in rest:
+        if not word.startswith("--"):
+            return
+        yield word, line
+        if "=" not in word:
+            next(rest, None)
+
+
+def _expanded(word: str, shell: dict[str, str]) -> str:
+    """A word with its simple expansions worked out; what is not simple stays as it is."""
+    if "'" in word:
+        return word
+
+    def known_value(match: re.Match) -> str:
+        plain, braced, name, _, default = match.groups()
+        if name:
+            return shell.get(name, default)
+        return shell.get(plain or braced, match[0])
+
+    return EXPANSION.sub(known_value, word)
 
 
 def _commands(text: str) -> Iterator[list[tuple[str, int]]]:
@@ -104,7 +173,21 @@ def _names() -> frozenset[str]:
 def known() -> frozenset[str]:
     """The names of all variables that the installed OpenTelemetry packages read."""
     bare = {name.lstrip("_") for name in _names()}
-    return OF_INSTRUMENTATIONS | {name for name in bare if name.startswith("OTEL_")}
+    watched = {entry.name.upper() for entry in entry_points(group="opentelemetry_instrumentor")}
+    excluded = {f"OTEL_PYTHON_{name}_EXCLUDED_URLS" for name in watched}
+    return OF_INSTRUMENTATIONS | excluded | {name for name in bare if name.startswith("OTEL_")}
+
+
+def misspelt(name: str) -> str:
+    """The name that this one is a misspelling of; empty where it is known, or resembles none."""
+    return "" if is_known(name) else nearest(name, known(), ALIKE)
+
+
+@cache
+def flags() -> frozenset[str]:
+    """The flags of `opentelemetry-instrument`."""
+    names = {re.sub("OTEL_(PYTHON_)?", "", name).lower() for name in _names() if name.startswith("OTEL_")}
+    return frozenset(f"--{name}" for name in names)
 
 
 @cache
@@ -117,6 +200,6 @@ def is_known(name: str) -> bool:
     return name in known() or bool(OF_ONE_INSTRUMENTATION.fullmatch(name))
 
 
-def nearest(word: str, words: frozenset[str]) -> str:
-    """The word most like this one, or nothing when none is."""
-    return next(iter(difflib.get_close_matches(word, sorted(words), 1, 0.6)), "")
+def nearest(word: str, words: Iterable[str], alike: float = 0.6) -> str:
+    """The word most like this one, or nothing when none is; 1 is alike in all letters, 0 in none."""
+    return next(iter(difflib.get_close_matches(word, sorted(words), 1, alike)), "")

@@ -5,41 +5,11 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis import settings
-from workshop.diagnosis.facts import Diagnosis, Facts, Stage
-
-
-def misspelt_setting(f: Facts) -> Diagnosis | None:
-    for setting in f.settings.values():
-        if not settings.is_known(setting.name):
-            right = settings.nearest(setting.name, settings.known())
-            if setting.shown.startswith("--"):
-                right = "--" + right.removeprefix("OTEL_").lower() if right else ""
-            return Diagnosis(
-                "misspelt-setting",
-                f"{setting.where}: {setting.shown}",
-                right or "a name that OpenTelemetry knows",
-                "no package reads this name, and an unknown name is not an error: the default stays",
-                f"write {right} in {setting.where}" if right else "look up the name: `opentelemetry-instrument --help`",
-                "300/300/200" if setting.shown.startswith("OTEL") else "300/300/100",
-            )
-    return None
-
-
-def wrong_exporter(f: Facts) -> Diagnosis | None:
-    for signal in ("traces", "metrics", "logs"):
-        setting = f.settings.get(f"OTEL_{signal.upper()}_EXPORTER")
-        for value in setting.value.split(",") if setting else ():
-            if value.strip() not in settings.exporters(signal):
-                right = settings.nearest(value, settings.exporters(signal)) or "console"
-                return Diagnosis(
-                    "wrong-exporter",
-                    f"{setting.where}: {setting.shown} {value}",
-                    f"one of {', '.join(sorted(settings.exporters(signal)))}",
-                    "no exporter has this name, so the agent gives up its set-up and the app runs without any telemetry",
-                    f"write {right} in {setting.where}",
-                    "300/300/100",
-                )
-    return None
+from workshop.diagnosis.configuration import CONFIGURATION, agent_gave_up
+from workshop.diagnosis.facts import Diagnosis, Facts, Stage, words
+from workshop.diagnosis.packages import missing_package
+from workshop.diagnosis.script import blank_around_equals
+from workshop.diagnosis.starting import shadowed
 
 
 def not_under_agent(f: Facts) -> Diagnosis | None:
@@ -59,7 +29,7 @@ def not_under_agent(f: Facts) -> Diagnosis | None:
 def switched_off(f: Facts) -> Diagnosis | None:
     if any(f.spans_of(answer) for answer in f.asked):
         return None
-    values = {name: setting.value.lower() for name, setting in f.settings.items()}
+    values = {name: setting.value.lower() for name, setting in f.settings.items() if setting.plain}
     off = None
     if values.get("OTEL_SDK_DISABLED") == "true":
         off = "OTEL_SDK_DISABLED"
@@ -86,7 +56,7 @@ def not_on_console(f: Facts) -> Diagnosis | None:
     setting = f.settings.get("OTEL_TRACES_EXPORTER")
     if f.spans or "console" not in f.wants or "Overriding" in f.output:
         return None
-    if setting and "console" in setting.value.split(","):
+    if setting and ("console" in setting.values or not setting.plain):
         return None
     return Diagnosis(
         "not-on-console",
@@ -130,17 +100,21 @@ def no_span(f: Facts) -> Diagnosis | None:
     bare = next((a for a in f.asked if not f.spans_of(a)), None)
     if not bare:
         return None
-    excluded = f.settings.get("OTEL_PYTHON_FLASK_EXCLUDED_URLS")
+    excluded = f.settings.get("OTEL_PYTHON_FLASK_EXCLUDED_URLS") or f.settings.get("OTEL_PYTHON_EXCLUDED_URLS")
+    others = ", ".join(sorted({span.name for span in f.spans})[:4])
     return Diagnosis(
         "no-span",
         f"{bare}: answered with {bare.status}, and no span was made for it"
-        + (f" ({len(f.spans)} other spans)" if f.spans else ""),
+        + (f"; {len(f.spans)} others were: {others}" if others else ", nor any other")
+        + words(f.output, 3, "\nthe app said last"),
         "one span of kind SERVER for it",
         f"{excluded.where} excludes addresses: {excluded.value}"
         if excluded
-        else "nothing instruments Flask when the app is made",
-        f"compare: `workshop diff {f.lesson}`; read what the app said: `{f.command}`",
-        "300/300/100",
+        else "the app named no reason; spans come only where Flask was instrumented before the request",
+        f"write an expression in {excluded.where} that does not find {bare.path}"
+        if excluded
+        else f"run `{f.command}` in src/, open {bare.path}, and read what comes before the first request: an error of the set-up stands there",
+        "300/300/200" if excluded else "300/300/100",
     )
 
 
@@ -177,8 +151,8 @@ def wrong_service(f: Facts) -> Diagnosis | None:
 
 
 def wrong_propagator(f: Facts) -> Diagnosis | None:
-    setting = f.settings.get("OTEL_PROPAGATORS")
-    if not setting or "tracecontext" in setting.value.split(","):
+    setting = f.known("OTEL_PROPAGATORS")
+    if not setting or "tracecontext" in setting.values:
         return None
     return Diagnosis(
         "wrong-propagator",
@@ -191,7 +165,7 @@ def wrong_propagator(f: Facts) -> Diagnosis | None:
 
 
 def sqlalchemy_out_of_range(f: Facts) -> Diagnosis | None:
-    version = f.packages.get("sqlalchemy", "")
+    version = f.packages().installed.get("sqlalchemy", "")
     said = re.search(r"sqlalchemy only instruments .*", f.output)
     if not said and tuple(map(int, re.findall(r"\d+", version)[:2])) < (2, 1):
         return None
@@ -200,7 +174,7 @@ def sqlalchemy_out_of_range(f: Facts) -> Diagnosis | None:
         f"SQLAlchemy {version}" if version else said[0][:120],
         "SQLAlchemy 2.0 (below 2.1)",
         "opentelemetry-instrumentation-sqlalchemy 0.66b1 instruments nothing of a newer one, and says so in one line only",
-        "install the pinned packages: `make install`",
+        "run `make install`: it installs the pinned packages",
         "300/100",
     )
 
@@ -221,8 +195,11 @@ def engine_unwatched(f: Facts) -> Diagnosis | None:
 
 SPANS = Stage(
     "SPANS",
-    misspelt_setting,
-    wrong_exporter,
+    shadowed,
+    blank_around_equals,
+    *CONFIGURATION,
+    missing_package,
+    agent_gave_up,
     not_under_agent,
     switched_off,
     not_on_console,
@@ -232,5 +209,5 @@ SPANS = Stage(
     internal_instead_of_server,
     wrong_service,
 )
-STATEMENTS = Stage("STATEMENTS", sqlalchemy_out_of_range, engine_unwatched)
-CALLS = Stage("CALLS", wrong_propagator)
+STATEMENTS = Stage("STATEMENTS", sqlalchemy_out_of_range, missing_package, engine_unwatched)
+CALLS = Stage("CALLS", wrong_propagator, missing_package)

@@ -12,7 +12,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.doctor.machine import APP, GB, NEEDED, TYPED, Machine, canonical
+from workshop.course.pins import canonical, pins
+from workshop.doctor.machine import APP, GB, NEEDED, TYPED, Machine
 
 OK, NOTE, FIX = "ok", "note", "fix"
 # Measured with empty caches: Go keeps 1.3 GB of Jaeger's modules and 1.6 GB of what it compiles.
@@ -396,19 +397,6 @@ def source(m: Machine) -> list[Finding]:
         )
         for path in m.shadows
     ]
-
-
-def pins(requirements: str) -> dict[str, str]:
-    """The versions that a hashed requirements file pins for this Python and this system."""
-    from packaging.requirements import Requirement
-
-    found = {}
-    for line in requirements.replace("\\\n", " ").splitlines():
-        text = re.split(r"\s--hash|^#", line)[0].strip()
-        need = Requirement(text) if text else None
-        if need and (need.marker is None or need.marker.evaluate()):
-            found[canonical(need.name)] = next(iter(need.specifier)).version
-    return found
 
 
 def _install(m: Machine) -> str:

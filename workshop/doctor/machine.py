@@ -24,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workshop.course.pins import canonical
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 APP = 5001
 GB = 1e9
@@ -306,8 +308,3 @@ def _unwritable(folder: Path) -> OSError | None:
             return None
     except OSError as error:
         return error
-
-
-def canonical(name: str) -> str:
-    """A package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()

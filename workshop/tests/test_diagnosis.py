@@ -14,10 +14,12 @@ from workshop.checks.process import environment
 from workshop.checks.sandbox import ADVISOR, END
 from workshop.course import lessons
 from workshop.course.fences import parse
+from workshop.course.pins import Packages
 from workshop.course.turns import HEADINGS, WRONG, Turn
 from workshop.diagnosis import facts
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.arrival import ARRIVAL
+from workshop.diagnosis.background import BACKGROUND
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Response, climb
 from workshop.diagnosis.spans import CALLS, SPANS, STATEMENTS
 from workshop.diagnosis.starting import STARTS
@@ -25,7 +27,7 @@ from workshop.programs.jaeger import for_checks
 from workshop.setup.ports import free_port
 from workshop.telemetry.spans import Span
 
-ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL)
+ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND)
 RUN_SH = """\
 export OTEL_SERVICE_NAME=todo
 export OTEL_TRACES_EXPORTER=console,otlp
@@ -54,7 +56,7 @@ HEALTHY = Facts(
     spans=[SPAN],
     stored=[SPAN],
     wants="console",
-    packages={"sqlalchemy": "2.0.58"},
+    packages=lambda: Packages({"sqlalchemy": "2.0.58", "opentelemetry-sdk": "1.45.1"}, {"opentelemetry-sdk": "1.45.1"}),
 )
 SILENT = {"listened": False, "responses": [], "spans": [], "stored": None}
 LOST = {"stored": []}
@@ -69,8 +71,101 @@ def trace_of(where: str, error: str) -> str:
     return f'Traceback (most recent call last):\n  File "{where}", line 7, in <module>\n    boom()\n{error}\n'
 
 
+def answered(status: int, wanted: int = 200, text: str = "") -> dict:
+    return {"responses": [Response("POST", "/add", "workshop-check/1", (wanted,), status=status, text=text)]}
+
+
+def with_file(path: str, text: str) -> dict:
+    return {"files": {**HEALTHY.files, path: text}}
+
+
+UNNAMED = replace(SPAN, resource={"service.name": "unknown_service:python3"})
 FAULTS = {
-    "shadowed": {**SILENT, "shadows": ("src/sqlalchemy.py",)},
+    "windows-line-ends": with_run_sh("=todo\n", "=todo\r\n"),
+    "byte-order-mark": with_run_sh("export OTEL_SERVICE_NAME", "\ufeffexport OTEL_SERVICE_NAME"),
+    "diff-marks": {
+        **with_file("todo/templates/index.html", '<ul>\n+  {% include "_task.html" %}\n</ul>'),
+        **answered(200, text="<ul>\n+  <li>milk"),
+    },
+    "line-not-continued": {
+        **SILENT,
+        **with_run_sh("opentelemetry-instrument ", "opentelemetry-instrument --traces_exporter console\n--logs_exporter none "),
+        "output": "run.sh: 5: --logs_exporter: not found\n",
+    },
+    "shell-syntax": {**SILENT, "output": 'run.sh: 2: Syntax error: "(" unexpected\n', "exit_code": 2},
+    "blank-around-equals": {
+        **SILENT,
+        **with_run_sh("OTEL_SERVICE_NAME=todo", "OTEL_SERVICE_NAME = todo"),
+        "output": "run.sh: 1: export: : bad variable name\n",
+        "exit_code": 2,
+    },
+    "unknown-flag": {
+        **SILENT,
+        **with_run_sh("instrument flask", "instrument --trace_exporter console flask"),
+        "output": "opentelemetry-instrument: error: unrecognized arguments: --trace_exporter\n",
+        "exit_code": 2,
+    },
+    "blank-in-list": {
+        **with_run_sh("=console,otlp", "=console, otlp"),
+        "spans": [],
+        "output": "RuntimeError: Requested component '' not found in entry point 'opentelemetry_traces_exporter'\n",
+    },
+    "agent-starts-nothing": {
+        **SILENT,
+        **with_run_sh("instrument flask", "instrument flsk"),
+        "output": "TypeError: execv: path should be string, bytes or os.PathLike, not NoneType\n",
+        "exit_code": 1,
+    },
+    "not-active": {**SILENT, "inactive": ".venv", "output": "run.sh: 4: flask: not found\n", "exit_code": 127},
+    "not-utf-8": {
+        **SILENT,
+        **with_file("todo/forms.py", "x = 1\nname = 'M\ufffdller'\n"),
+        "output": trace_of("src/todo/forms.py", "SyntaxError: (unicode error) 'utf-8' codec can't decode byte 0xfc"),
+    },
+    "missing-package": {"spans": [], "packages": lambda: Packages({"flask": "3"}, {"opentelemetry-sdk": "1.45.1"})},
+    "two-trains": {
+        "spans": [],
+        "packages": lambda: Packages({"opentelemetry-sdk": "1.45.2"}, {"opentelemetry-sdk": "1.45.1"}),
+    },
+    "wrong-protocol": {
+        **with_run_sh("4317", "4317\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http"),
+        "spans": [],
+        "output": "RuntimeError: Unsupported OTLP protocol 'http' is configured\n",
+    },
+    "no-such-module": {
+        **SILENT,
+        **with_file("todo/view.py", ""),
+        "files": {"run.sh": RUN_SH, "wsgi.py": "", "todo/__init__.py": "", "todo/view.py": ""},
+        "output": trace_of(
+            "src/todo/__init__.py", "ImportError: cannot import name 'views' from partially initialized module 'todo'"
+        ),
+    },
+    "same-name-twice": {
+        **SILENT,
+        **with_file("todo/views.py", "def index(): ...\n\n\ndef index(): ...\n"),
+        "output": trace_of(
+            "src/wsgi.py", "AssertionError: View function mapping is overwriting an existing endpoint function: t.index"
+        ),
+    },
+    "factory-without-return": {
+        **SILENT,
+        **with_file("todo/__init__.py", "def create_app():\n    app = Flask(__name__)\n"),
+        "output": "Error: Failed to find Flask application or factory in module 'wsgi'.\n",
+        "exit_code": 2,
+    },
+    "token-forgotten": {
+        **with_file("todo/templates/index.html", '<form action="/add" method="post">\n</form>'),
+        **answered(400, 302, "The CSRF token is missing."),
+    },
+    "agent-gave-up": {"spans": [], "output": "Failed to auto initialize OpenTelemetry\nImportError: cannot import name 'x'\n"},
+    "export-forgotten": {**with_run_sh("export OTEL_SERVICE_NAME", "OTEL_SERVICE_NAME"), "spans": [UNNAMED]},
+    "background-failed": {"output": "Exception in thread Thread-1:\n" + trace_of("src/todo/imports.py", "NameError: name 'x'")},
+    "held-by-a-future": {"held": trace_of("src/todo/imports.py", "TypeError: read() takes 1 argument")},
+    "shadowed": {
+        **SILENT,
+        "shadows": ("src/sqlalchemy.py",),
+        "output": "ModuleNotFoundError: No module named 'sqlalchemy.orm'; 'sqlalchemy' is not a package\n",
+    },
     "no-such-command": {**SILENT, "output": "run.sh: 4: flsk: not found\n", "exit_code": 0},
     "no-run-file": {**SILENT, "output": "sh: 0: cannot open run.sh: No such file\n", "exit_code": 2},
     "not-installed": {**SILENT, "output": trace_of("src/wsgi.py", "ModuleNotFoundError: No module named 'flask_wtf'")},
@@ -93,8 +188,12 @@ FAULTS = {
     },
     "wrong-status": {"responses": [Response("GET", "/", "workshop-check/1", (200,), status=500)]},
     "does-not-stop": {"stopped": False},
-    "misspelt-setting": with_run_sh("OTEL_SERVICE_NAME", "OTEL_SERVICE_NAM"),
-    "wrong-exporter": with_run_sh("console,otlp", "console,oltp"),
+    "misspelt-setting": {**with_run_sh("OTEL_SERVICE_NAME", "OTEL_SERVICE_NAM"), "spans": [UNNAMED]},
+    "wrong-exporter": {
+        **with_run_sh("console,otlp", "console,oltp"),
+        "spans": [],
+        "output": "RuntimeError: Requested component 'oltp' not found in entry point 'opentelemetry_traces_exporter'\n",
+    },
     "not-under-agent": {**with_run_sh("opentelemetry-instrument ", ""), "spans": [], "stored": None},
     "switched-off": {**with_run_sh("=console,otlp", "=none"), "spans": [], "stored": None},
     "not-on-console": {**with_run_sh("=console,otlp", "=otlp"), "spans": [], "stored": None},
@@ -102,8 +201,8 @@ FAULTS = {
     "second-provider": {"output": "Overriding of current TracerProvider is not allowed\n"},
     "no-span": {"spans": [replace(SPAN, attributes={})], "stored": None},
     "internal": {"spans": [replace(SPAN, kind="internal", parent_id="c" * 16)]},
-    "wrong-service": {"spans": [replace(SPAN, resource={"service.name": "unknown_service:python3"})]},
-    "sqlalchemy-out-of-range": {"packages": {"sqlalchemy": "2.1.9"}},
+    "wrong-service": {"spans": [UNNAMED]},
+    "sqlalchemy-out-of-range": {"packages": lambda: Packages({"sqlalchemy": "2.1.9"})},
     "too-late": {"spans": [SPAN, replace(SPAN, name="connect", kind="client")]},
     "wrong-propagator": with_run_sh("OTEL_SERVICE_NAME=todo", "OTEL_SERVICE_NAME=todo OTEL_PROPAGATORS=b3"),
     "jaeger-not-up": {**LOST, "jaeger_problem": "Jaeger does not answer at http://127.0.0.1:16686"},
@@ -148,9 +247,80 @@ def test_a_diagnosis_fits_a_screen_and_names_a_lesson_that_exists(rung: str):
 
 
 def test_every_rung_of_the_ladder_has_a_fault_that_breaks_it():
-    stages = Path(facts.__file__).parent.glob("*.py")
-    named = {rung for stage in stages for rung in re.findall(r'Diagnosis\(\s*"([\w-]+)"', stage.read_text(encoding="utf-8"))}
+    named = set()
+    for stage in Path(facts.__file__).parent.glob("*.py"):
+        for first in re.findall(r"Diagnosis\(\s*(\".*),$", stage.read_text(encoding="utf-8"), re.MULTILINE):
+            named.update(re.findall(r'"([\w-]+)"', first))
     assert named == set(FAULTS)
+
+
+# What is right, or right in another way than the page's: no rung condemns it.
+RIGHT = {
+    "an exporter that the shell works out": with_run_sh("=console,otlp", "=${EXPORTER:-console,otlp}"),
+    "an exporter that only the shell knows": with_run_sh("=console,otlp", "=$(cat exporter)"),
+    "a setting of a package that the workshop does not have": with_run_sh(
+        "4317", "4317\nexport OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true"
+    ),
+    "a misspelt name beside telemetry that is all there": with_run_sh("4317", "4317\nexport OTEL_LOG_EXPORTER=none"),
+    "a variable for the shell alone": with_run_sh("4317", "4317\nOTEL_LOGS_EXPORTER=none"),
+    "an option at the beginning of a line": with_run_sh("flask run -p 5001", "flask run \\\n-p 5001"),
+    "a list in a template that begins with dashes": {
+        **with_file("todo/templates/index.html", "- milk\n- bread"),
+        **answered(200, text="- milk\n- bread"),
+    },
+    "a number below zero at the beginning of a line": with_file("todo/views.py", "x = (\n-1)\n"),
+    "a file with the name of a module that nobody imports": {"shadows": ("src/test.py",)},
+    "another release than the pinned one, and all there": {
+        "packages": lambda: Packages({"opentelemetry-sdk": "1.45.2"}, {"opentelemetry-sdk": "1.45.1"})
+    },
+    "an endpoint in code that works": with_file("todo/telemetry.py", 'OTLPSpanExporter(endpoint="http://localhost:4318")'),
+}
+
+
+@pytest.mark.parametrize("what", RIGHT)
+def test_no_rung_condemns_what_is_right(what: str):
+    assert climb(replace(HEALTHY, **RIGHT[what]), ALL) is None
+
+
+# The same mistake in other words: a shell is dash or bash, and a mistake has more than one place.
+OTHERWISE = [
+    ("line-not-continued", "run.sh: line 5: --logs_exporter: command not found\n", {}),
+    ("shell-syntax", "run.sh: line 2: syntax error near unexpected token `('\n", {}),
+    ("shell-syntax", "run.sh: 9: Syntax error: Unterminated quoted string\n", {}),
+    ("shell-syntax", "run.sh: line 9: unexpected EOF while looking for matching `''\n", {}),
+    (
+        "blank-around-equals",
+        "run.sh: line 1: export: `=': not a valid identifier\n",
+        with_run_sh("OTEL_SERVICE_NAME=todo", "OTEL_SERVICE_NAME = todo"),
+    ),
+    ("no-such-command", "run.sh: line 4: flsk: command not found\n", {}),
+    ("diff-marks", "run.sh: 4: -flask: not found\n", with_run_sh("opentelemetry-instrument flask", "-flask")),
+    ("diff-marks", "", with_run_sh("opentelemetry", "+opentelemetry")),
+    ("diff-marks", "", with_run_sh("opentelemetry", "@@\nopentelemetry")),
+    (
+        "diff-marks",
+        trace_of("src/todo/a.py", "SyntaxError: invalid syntax"),
+        with_file("todo/a.py", "1\n" * 6 + "+from x import y\n"),
+    ),
+    ("not-utf-8", "SyntaxError: source code string cannot contain null bytes\n", with_file("todo/a.py", "\ufffd")),
+    (
+        "factory-without-return",
+        trace_of("src/wsgi.py", "TypeError: 'NoneType' object is not callable"),
+        with_file("todo/__init__.py", "def create_app():\n    Flask(__name__)\n"),
+    ),
+    ("wrong-exporter", trace_of("src/todo/telemetry.py", "KeyError: 'consle'"), with_run_sh("console,otlp", "consle")),
+    (
+        "no-such-module",
+        trace_of("src/todo/views.py", "ModuleNotFoundError: No module named 'todo.forms'"),
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize("rung, said, more", OTHERWISE)
+def test_a_mistake_is_known_by_other_words_too(rung: str, said: str, more: dict):
+    found = climb(replace(HEALTHY, **{**SILENT, "output": said, "exit_code": 2, **more}), ALL)
+    assert found and found.rung == rung, found
 
 
 def test_a_long_output_is_cut_and_a_long_word_is_not_broken():

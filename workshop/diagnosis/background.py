@@ -1,0 +1,49 @@
+"""Did something fail where no request shows it: in a thread, in a process, or in a Future that nobody asked?"""
+
+from __future__ import annotations
+
+import re
+
+from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame
+
+BEGIN = re.compile(r"^(?:Exception in thread (\S+).*|Process (\S+):)\n(?=Traceback)", re.MULTILINE)
+
+
+def in_the_background(f: Facts) -> Diagnosis | None:
+    """Python itself prints what ends a thread or a process."""
+    begun = list(BEGIN.finditer(f.output))
+    if not begun:
+        return None
+    part = _first_traceback(f.output[begun[-1].end() :])
+    where = frame(part)
+    return Diagnosis(
+        "background-failed",
+        f"{where or 'in the background'}: {exception(part)}\n{begun[-1][0].strip()}",
+        "work in the background that ends without an error",
+        "an error there ends the thread or the process and no request: the page is as always, and the work is not done",
+        f"mend {where}" if where else f"run `{f.command}` in src/ and read the traceback",
+        f.lesson,
+    )
+
+
+def held_by_a_future(f: Facts) -> Diagnosis | None:
+    if not f.held:
+        return None
+    where = frame(f.held)
+    return Diagnosis(
+        "held-by-a-future",
+        f"{where or 'in a function that was submitted'}: {exception(f.held)}",
+        "a submitted function that ends without an error",
+        "an executor keeps what its function raises in the Future that `submit` gives back; nobody asked that Future, so nobody saw it",
+        f"mend {where or 'the function'}; to see such an error, ask the Future: `.result()`, or `.exception()` in a done-callback",
+        f.lesson,
+    )
+
+
+def _first_traceback(text: str) -> str:
+    """A text to the end of the traceback with which it begins, with all that it was caused by."""
+    end = re.search(r"^(?!\s|Traceback|During handling|The above|$).*(?:\n(?!\nDuring|\nThe above)|\Z)", text, re.MULTILINE)
+    return text[: end.end()] if end else text
+
+
+BACKGROUND = Stage("BACKGROUND", in_the_background, held_by_a_future)

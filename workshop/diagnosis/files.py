@@ -1,0 +1,61 @@
+"""Are the learner's files the text that they seem to be? Encodings, and marks of a diff."""
+
+from __future__ import annotations
+
+import re
+
+from workshop.diagnosis.facts import Diagnosis, Facts, frame
+from workshop.diagnosis.script import marked
+
+# A template's line that begins with a mark, and goes on as a line of HTML or of Jinja does, or not at all.
+OF_A_TEMPLATE = re.compile(r"^(?:[+-][ \t]*(?:[<{].*)?|@@(?: .*)?)$", re.MULTILINE)
+IN_PYTHON = re.compile(r"^(?:[+-](?!\d)|@@)")
+NOT_UTF_8 = re.compile(r"codec can't decode byte|Non-UTF-8 code|\(unicode error\)|null bytes|SyntaxError: encoding problem")
+
+
+def unreadable(f: Facts) -> Diagnosis | None:
+    """A file that is no UTF-8, going by what Python said about it."""
+    failed = not f.listened or any(response.status == 500 for response in f.responses)
+    said = re.search(rf"^.*(?:{NOT_UTF_8.pattern}).*$", f.output, re.MULTILINE)
+    if not failed or not said:
+        return None
+    strange = [name for name, text in f.files.items() if "\ufffd" in text]
+    place = strange[0] if strange else ""
+    number = f.files[place].count("\n", 0, f.files[place].index("\ufffd")) + 1 if place else 0
+    where = f"src/{place}:{number}" if place else frame(f.output) or "a file in src/"
+    return Diagnosis(
+        "not-utf-8",
+        f"{where} is not UTF-8\n{said[0].strip()}",
+        "files in UTF-8",
+        "Python and Jinja read every file as UTF-8; in another encoding letters such as ä or é are other bytes",
+        f"save the file as UTF-8 in your editor: {where}",
+        f.lesson,
+    )
+
+
+def in_the_way(f: Facts) -> Diagnosis | None:
+    """Marks of a diff in a Python file, going by the line at which Python gave up."""
+    failed = not f.listened or any(response.status == 500 for response in f.responses)
+    if not failed or not re.search(r"SyntaxError|IndentationError|bad operand type for unary", f.output):
+        return None
+    path, _, number = frame(f.output).removeprefix("src/").rpartition(":")
+    lines = f.files.get(path, "").split("\n")
+    if not number:
+        return None
+    # A line with a mark may only be noticed where the next one begins.
+    for n in (int(number), int(number) - 1):
+        if 0 < n <= len(lines) and IN_PYTHON.match(lines[n - 1]):
+            return marked(path, n, lines[n - 1], f.lesson)
+    return None
+
+
+def mark_on_page(f: Facts) -> Diagnosis | None:
+    """A mark of a diff that a page shows, and that stands in a template."""
+    pages = "\n".join(response.text for response in f.responses)
+    for path, text in f.files.items():
+        found = OF_A_TEMPLATE.search(text) if path.endswith(".html") else None
+        if found and re.search(
+            rf"^{re.escape(found[0][:2] if found[0].startswith('@@') else found[0][0])}", pages, re.MULTILINE
+        ):
+            return marked(path, text.count("\n", 0, found.start()) + 1, found[0], f.lesson)
+    return None
