@@ -1,6 +1,7 @@
 """Tasks from a file: kept at once, and given a first step in the background."""
 
-from concurrent.futures import ThreadPoolExecutor
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from uuid import uuid4
 
 from flask import Blueprint, Flask, current_app, redirect, request, url_for
@@ -9,8 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Status, StatusCode
 
 from todo.advice import ask
-from todo.forms import lines_of
-from todo.models import Step, Task, db
+from todo.files import keep, keep_step, lines_of
 
 bp = Blueprint("imports", __name__)
 pool = ThreadPoolExecutor(8)
@@ -20,15 +20,13 @@ tracer = trace.get_tracer(__name__)
 @bp.post("/import")
 def take():
     """Keep each line of a file as a task, and do not wait for what the advisor says about them."""
-    lines = [{"text": line} for line in lines_of(request.files.get("file"))]
-    tasks = db.session.execute(db.insert(Task).returning(Task.id, Task.text), lines).all()
-    db.session.commit()
     app = current_app._get_current_object()
+    tasks = keep(lines_of(request.files.get("file")))
     import_id = uuid4().hex
     trace.get_current_span().set_attributes({"todo.import.id": import_id, "todo.import.tasks": len(tasks)})
     sent = baggage.set_baggage("todo.import.id", import_id)
-    for task_id, text in tasks:
-        pool.submit(run, app, sent, task_id, len(text.split()))
+    for task_id, words in tasks:
+        pool.submit(run, app, sent, task_id, words).add_done_callback(report)
     return redirect(url_for("tasks.index"))
 
 
@@ -37,22 +35,24 @@ def run(app: Flask, sent: Context, task_id: int, words: int) -> None:
     token = context.attach(sent)
     try:
         with app.app_context():
-            advise(task_id, words)
+            find_step(task_id, words)
     finally:
         context.detach(token)
 
 
-def advise(task_id: int, words: int) -> None:
-    """Give a task its first step. An advisor without an answer is asked once more."""
+def report(work: Future) -> None:
+    """Log what a thread raised: nobody waits for its result."""
+    if error := work.exception():
+        logging.getLogger(__name__).error("The work of a thread failed.", exc_info=error)
+
+
+def find_step(task_id: int, words: int) -> None:
+    """Ask the advisor for the first step of a task, and keep it. Without an answer it is asked once more."""
     failed = []
     for attempt in (1, 2):
         with tracer.start_as_current_span("find first step", links=failed) as span:
             span.set_attribute("todo.attempt", attempt)
             if step := ask("/step", words=words):
-                # One statement, so that a task which was deleted meanwhile gets no step.
-                found = db.select(Task.id, db.literal(step[:256])).where(Task.id == task_id)
-                db.session.execute(db.insert(Step).from_select(["task_id", "text"], found))
-                db.session.commit()
-                return
+                return keep_step(task_id, step)
             span.set_status(Status(StatusCode.ERROR, "no answer"))
             failed = [Link(span.get_span_context())]
