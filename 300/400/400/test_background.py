@@ -184,7 +184,9 @@ def calls_stay(checkpoint, app, span, work):
     checkpoint.must(
         len(calls) >= len(work) or not strays,
         "call-in-another-trace",
-        seen=f"{len(calls)} calls below POST /import; {strays[0].name} came in another trace, {strays[0].trace_id}" if strays else "",
+        seen=f"{len(calls)} calls below POST /import; {strays[0].name} came in another trace, {strays[0].trace_id}"
+        if strays
+        else "",
         expected=f"a call below each {WORK!r}",
         why="the call is made where the context is not attached, such as in one more thread",
         do="attach the context there, too",
