@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import escape, unescape
 from importlib.resources import files as packaged
 from pathlib import Path, PurePosixPath
 
@@ -24,25 +25,33 @@ from workshop.learner.workspace import Workspace
 from workshop.learner.workspace import files as files_below
 from workshop.site import slides
 
-HOME, LAST = "README.md", ["INSTRUCTORS.md", "CONTRIBUTING.md", "REFERENCES.md"]
+HOME, README, LAST = "index.md", "README.md", ["INSTRUCTORS.md", "CONTRIBUTING.md", "REFERENCES.md"]
 PICTURES = {".svg", ".png", ".jpg", ".webp"}
 REVEAL = ["reveal.js", "reveal.css", "plugin/notes.js"]
 LINK = re.compile(r"\]\(([^)\s:#]+)|^\[[^\]]+\]: +([^\s:#]+)(?=\s|#|$)", re.MULTILINE)
 
-# What Material's pages lack, so that a screen reader can tell one part from the other.
+# What Material's pages lack: names by which a screen reader tells one part from the other, and our search.
 NAMES = [
     (r'(class="md-search" [^>]*role="dialog")', r'\1 aria-label="Search"'),
     (r'(<nav class="md-path") aria-label="[^"]*"', r'\1 aria-label="Where you are"'),
+    (r'"search": "([^"]*)assets/javascripts/workers/[^"]+"', r'"search": "\1search.js"'),
     (r"<thead>\s*<tr>(\s*<th></th>)+\s*</tr>\s*</thead>", ""),
 ]
 SECTION = re.compile(r'<label class="md-nav__title" for="(__nav_[\d_]+)">\s*<span [^>]*></span>\s*(.*?)\s*</label>', re.DOTALL)
 
-# A third of Material's style sheet is for parts that no page has here: a rule whose every selector names one goes.
-RULE = re.compile(r"(?P<selectors>[^{}]+)\{[^{}]*\}")
-UNUSED = re.compile(
-    r"\[dir=rtl\]|\.(admonition|critic|grid|keys\b|mermaid|tabbed-|task-list)"
-    r"|\.md-(annotation|author|banner|clipboard|code__|consent|feedback|post|select|social|source|tabs|tag|version)"
-)
+# What the theme brings and nobody here asks for: other languages' words, what maps minified code to its source, and a template.
+UNUSED = re.compile(r"assets/javascripts/lunr/|\.map$|^sitemap\.xml$")
+
+# The addresses at which a code host takes a change to a file, and publishes the pages of a repository.
+EDIT = {"github.com": "edit/main/", "gitlab.com": "-/edit/main/"}
+PUBLISHED = {"github.com": "github.io", "gitlab.com": "gitlab.io"}
+
+# A question is taken apart where a page is, at blanks alone: a name with hyphens, such as that of a fault, is one word.
+SEARCH = 'importScripts("{}")\nlunr.QueryLexer.termSeparator = /\\s+/\n'
+
+PICTURE = re.compile(r'(<img [^>]*src="([^"]+\.svg)"[^>]*>)')
+PARAGRAPH = re.compile("<p>(.*?)</p>", re.DOTALL)
+DESCRIPTION = 160  # characters: what a search engine shows
 
 serving = False
 facts: dict[str, str] = {}
@@ -62,27 +71,42 @@ def on_startup(command: str, **_) -> None:
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """The order of the pages, and what is known about each.
+    """The order of the pages, what is known about each, and all addresses that follow from `repo_url`.
 
     Raises PluginError for a lesson whose text is not what the format allows."""
     root = _root(config)
     last = [name for name in LAST if (root / name).is_file()]
     try:
-        config.nav = [{"Home": HOME}, *(_branch(path, root) for path in _numbered(root)), *last]
+        numbered = [_branch(path, root) for path in _numbered(root)]
+        config.nav = [{"Home": HOME}, {"Get started": README}, *numbered, *last]
         facts.clear()
         facts.update(_facts(root))
     except LessonError as error:
         raise PluginError(str(error)) from None
+    if config.repo_url:
+        host, owner, name = _repository(config.repo_url)
+        config.repo_name = f"{owner}/{name}"
+        config.edit_uri = EDIT.get(host)
+        if host in PUBLISHED and not config.site_url:
+            config.site_url = f"https://{owner}.{PUBLISHED[host]}/{name}/"
+    if not config.site_url:
+        config.theme.static_templates.discard("sitemap.xml")  # it would be empty: its addresses are whole ones
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """The pages, the decks, the pictures, the files that pages link to, and what shows a deck."""
     root = _root(config)
+    for file in [file for file in files if UNUSED.search(file.src_uri)]:
+        files.remove(file)
+    files.append(File.generated(config, HOME, content=_home(config)))
+    worker = next(file.src_uri for file in files if file.src_uri.startswith("assets/javascripts/workers/search."))
+    files.append(File.generated(config, "search.js", content=SEARCH.format(worker)))
     decks = slides.decks(root)
-    pages = {root / uri for uri in _flat(config.nav)}
+    pages = {root / uri for uri in _flat(config.nav) if uri != HOME}
     pictures = {path for folder in _numbered(root) for path in folder.rglob("*") if path.suffix in PICTURES}
     for path in sorted(pages | pictures):
-        files.append(File.generated(config, _uri(path, root), abs_src_path=str(path)))
+        files.append(_as_it_is(config, _uri(path, root), path))
+    files.get_file_from_path(README).dest_uri = "README/index.html"
     for path in sorted({*decks, *_linked([*pages, *decks], root)} - pages - pictures):
         files.append(_beside(path, root, config))
     for name in REVEAL:
@@ -103,11 +127,19 @@ def on_page_markdown(markdown: str, page: Page, **_) -> str:
 
 
 def on_page_content(html: str, page: Page, files: Files, **_) -> str:
-    """The same facts below the page's title, with the way to the chapter's deck."""
+    """The same facts below the page's title, and the ways from here that its own text does not hold."""
+    page.meta["description"] = _description(html, page.title)
     deck = str(PurePosixPath(page.file.src_uri).with_name("slides.md"))
     has_deck = page.file.name == "index" and files.get_file_from_path(deck)
     known = [page.meta["subtitle"]] if page.meta["subtitle"] else []
     known += ['<a href="slides/">Slides</a>'] if has_deck else []
+    html = PICTURE.sub(r'<a class="picture" href="\2">\1</a>', html)
+    if above := _above(page, files):
+        page.meta["above"] = above
+        if page.file.name == "slides":
+            return html
+        known.append(f'<a href="{above.url_relative_to(page.file)}">{escape(above.page.title)}</a>')
+        html += f'\n<p class="facts" data-search-exclude>Back to {known[-1]}</p>'
     if not known:
         return html
     return html.replace("</h1>", f'</h1>\n<p class="facts" data-search-exclude>{" · ".join(known)}</p>', 1)
@@ -123,26 +155,64 @@ def on_post_page(output: str, **_) -> str:
     return output
 
 
-def on_post_build(config: MkDocsConfig) -> None:
-    """Make the style sheet no larger than it has to be."""
-    for sheet in Path(config.site_dir).glob("assets/stylesheets/main.*.css"):
-        sheet.write_text(RULE.sub(_if_used, sheet.read_text(encoding="utf-8")), encoding="utf-8")
-
-
 def on_serve(server: LiveReloadServer, config: MkDocsConfig, **_) -> None:
     """Draw the site anew when a page changes, or the reader's progress."""
     root = _root(config)
-    for path in [*_numbered(root), root / ".saved", *(root / name for name in [HOME, *LAST])]:
+    for path in [*_numbered(root), root / ".saved", *(root / name for name in [README, *LAST])]:
         if path.exists():
             server.watch(str(path), recursive=path.name != ".saved")
 
 
-def _if_used(rule: re.Match) -> str:
-    return "" if all(UNUSED.search(one) and ":not(" not in one for one in rule["selectors"].split(",")) else rule[0]
-
-
 def _root(config: MkDocsConfig) -> Path:
     return Path(config.config_file_path).parent
+
+
+def _repository(address: str) -> tuple[str, str, str]:
+    """The host, the owner and the name of a repository.
+
+    Raises PluginError for an address that names none."""
+    match = re.fullmatch(r"https://([^/]+)/(.+)/([^/]+?)(?:\.git)?/?", address)
+    if not match:
+        raise PluginError(f"mkdocs.yml: repo_url is {address!r}; write it like https://github.com/you/flask-opentelemetry")
+    return match[1], match[2], match[3]
+
+
+def _home(config: MkDocsConfig) -> str:
+    """The first page: one sentence, the README's picture, where to start, the chapters."""
+    root = _root(config)
+    picture = re.search(r"^!\[[^\]]+\]\([^)]+\)$", (root / README).read_text(encoding="utf-8"), re.MULTILINE)
+    first = next(iter(lessons.lessons(root)), None)
+    start = f'<p class="start" markdown="1">[Start: {first.title}]({_uri(first.readme, root)})</p>' if first else ""
+    chapters = [
+        f"- [{folder.name} {lessons.title(folder / README, root)}]({_uri(folder / README, root)})"
+        + (f"<br>{known}" if (known := facts.get(_uri(folder / README, root))) else "")
+        for folder in _numbered(root)
+    ]
+    have = f"It runs on your machine: [two commands bring it there]({README})."
+    parts = [f"# {config.site_name}", config.site_description, picture[0] if picture else "", start, have, "\n".join(chapters)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _description(html: str, title: str) -> str:
+    """The text of a page's first paragraph that has one, else its title; to stand in an attribute."""
+    paragraphs = (" ".join(unescape(re.sub("<[^>]+>", "", found)).split()) for found in PARAGRAPH.findall(html))
+    text = next(filter(None, paragraphs), title)
+    return escape(text if len(text) <= DESCRIPTION else text[: DESCRIPTION - 1].rpartition(" ")[0] + "…")
+
+
+def _above(page: Page, files: Files) -> File | None:
+    """For what is not in the navigation: the page of the nearest folder above it that has one."""
+    if page.file.inclusion.is_not_in_nav():
+        for folder in PurePosixPath(page.file.src_uri).parents:
+            if (found := files.get_file_from_path(str(folder / README))) and found.page:
+                return found
+    return None
+
+
+def _as_it_is(config: MkDocsConfig, uri: str, path: Path, **about) -> File:
+    file = File.generated(config, uri, abs_src_path=str(path), **about)
+    file.edit_uri = uri
+    return file
 
 
 def _uri(path: Path, root: Path) -> str:
@@ -210,11 +280,12 @@ def _beside(path: Path, root: Path, config: MkDocsConfig) -> File:
     else:
         text = None if path.suffix == ".md" else _text(path)
         if text is None:
-            return File.generated(config, uri, abs_src_path=str(path), inclusion=level)
+            return _as_it_is(config, uri, path, inclusion=level)
         fence = max(["``", *re.findall("`{3,}", text)], key=len) + "`"
         content = f'{fence}text title="{uri}"\n{text}\n{fence}'
     page = Source.generated(config, uri, content=f"# `{uri}`\n\n{content}\n", inclusion=level)
     page.dest_uri = f"{uri}/index.html"
+    page.edit_uri = uri
     return page
 
 

@@ -6,16 +6,23 @@ of them stands in one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
-from workshop.course.fences import OPENING, ROOT, Block, LessonError, parse
+from workshop.course.fences import OPENING, ROOT, Block, Fence, LessonError, parse, scan
 from workshop.course.lessons import lessons
 from workshop.course.replay import replay
 
 TEXT_LINES = 7
 BLOCK_LINES = 12
+
+# Pixels of a slide of 1280 by 720, without its margins and its heading.
+LARGEST, SMALLEST = 48, 26
+LETTER = 0.61  # the width of one letter of code, of its height
+TEXT_WIDTH, TEXT_HEIGHT, CODE_WIDTH, PICTURE_HEIGHT = 1180, 570, 1120, 280
 
 
 @dataclass(frozen=True)
@@ -54,13 +61,50 @@ def slides(text: str) -> list[Slide]:
 
 
 def sections(text: str) -> str:
-    """A deck as the Markdown that is drawn: a section for each slide, with an aside for the speaker."""
+    """A deck as the Markdown that is drawn: a section for each slide, which `#/2` finds, with an aside for the speaker."""
     return "\n".join(
-        '<section markdown="1">\n\n{}\n\n<aside class="notes" markdown="1">\n\n{}\n\n</aside>\n\n</section>\n'.format(
-            "\n".join(slide.body), "\n".join(slide.notes)
+        '<section markdown="1" style="--size: {}px">\n\n<div class="at" id="/{}"></div>\n\n{}\n\n'
+        '<aside class="notes" markdown="1">\n\n{}\n\n</aside>\n\n</section>\n'.format(
+            size(slide), number, "\n".join(slide.body), "\n".join(slide.notes)
         )
-        for slide in slides(text)
+        for number, slide in enumerate(slides(text))
     )
+
+
+def size(slide: Slide) -> int:
+    """The pixels of a slide's letters, code and text alike: as large as what is on it allows."""
+    return next((pixels for pixels in range(LARGEST, SMALLEST, -1) if _fits(slide, pixels)), SMALLEST)
+
+
+def _fits(slide: Slide, pixels: int) -> bool:
+    """Whether all lines find room on a slide of 1280 by 720; widths are those of usual fonts."""
+    row, height = 1.4 * pixels, 0.0
+    for part in _parts(slide):
+        if isinstance(part, Fence):
+            if max(map(len, part.lines), default=0) * LETTER * pixels > CODE_WIDTH:
+                return False
+            height += row * len(part.lines) + 3 * pixels
+        elif part.startswith("!["):
+            height += PICTURE_HEIGHT
+        elif part.startswith("|"):
+            height += row + 0.4 * pixels
+        else:
+            height += row * ceil(len(part) * 0.53 * pixels / TEXT_WIDTH) + 0.6 * pixels
+    return height <= TEXT_HEIGHT
+
+
+def _parts(slide: Slide) -> Iterator[str | Fence]:
+    """What is below a slide's heading: blocks, and the paragraphs, items and rows, each as one line."""
+    held = ""
+    for part in [*scan(list(slide.body)), (0, "")]:
+        line = "" if isinstance(part, Fence) else part[1].strip()
+        if held and (not line or re.match(r"[-|!]|\d+\. ", line)):
+            yield held
+            held = ""
+        if isinstance(part, Fence):
+            yield part
+        elif line and not line.startswith("#"):
+            held = f"{held} {line}".strip()
 
 
 def check(deck: Path, root: Path = ROOT) -> None:
@@ -110,10 +154,6 @@ def _within(wanted: tuple[str, ...], lines: tuple[str, ...]) -> bool:
 
 def _text_lines(slide: Slide) -> Iterator[str]:
     """What has to be read on a slide besides its heading, its picture and its block."""
-    fence = ""
-    for line in slide.body:
-        match = OPENING.match(line)
-        if fence or match:
-            fence = "" if line.rstrip() == fence else fence or match["fence"]
-        elif line.strip() and not line.startswith(("#", "![")):
-            yield line
+    for part in scan(list(slide.body)):
+        if not isinstance(part, Fence) and part[1].strip() and not part[1].startswith(("#", "![")):
+            yield part[1]

@@ -21,7 +21,7 @@ from workshop.tests.learner import Learner
 from workshop.tests.test_cloud import devcontainer, gitpod
 
 INSTRUCTORS = (lessons.ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
-WIDTH = 78  # characters of code beside each other on a slide
+WIDTH = int(slides.CODE_WIDTH / slides.SMALLEST / slides.LETTER)  # characters of code beside each other on a slide
 CONTRIBUTING = (lessons.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FENCE = re.compile(r'^(?P<fence>`{3,})(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?\n)(?P=fence)$', re.M | re.S)
 
