@@ -15,8 +15,7 @@ from workshop.checks.sandbox import MINE, START
 
 @pytest.mark.before("packages")
 def test_nothing_on_this_machine_is_left_to_fix(checkpoint):
-    fault = a_package_of_tomorrow(checkpoint) if checkpoint.at == START else {}
-    demand_none(checkpoint, ask(checkpoint, "workshop doctor", **fault), "fix")
+    demand_none(checkpoint, checkpoint.shared(report), "fix")
 
     found = ask(checkpoint, "OTEL_TRACES_EXPORTER=consle")
     named = any(finding.startswith("fix variables OTEL_TRACES_EXPORTER=consle expected console") for finding in found)
@@ -32,8 +31,7 @@ def test_nothing_on_this_machine_is_left_to_fix(checkpoint):
 
 @pytest.mark.before("variables")
 def test_no_setting_is_exported_that_no_package_reads(checkpoint):
-    fault = {"OTEL_LOG_EXPORTER": "console"} if checkpoint.at == START else {}
-    unread = [finding for finding in ask(checkpoint, "workshop doctor", **fault) if "no package reads it" in finding]
+    unread = [finding for finding in checkpoint.shared(report) if "no package reads it" in finding]
     demand_none(checkpoint, unread, "note")
 
     found = ask(checkpoint, "export OTEL_LOG_EXPORTER")
@@ -45,6 +43,12 @@ def test_no_setting_is_exported_that_no_package_reads(checkpoint):
         why="nobody reads this name, and nothing else would tell you",
         do="`make clean install`: the workshop's own files may be damaged",
     )
+
+
+def report(checkpoint):
+    """The doctor's findings; before the lesson, on a machine with a wrong package and a name that nobody reads."""
+    faults = {**a_package_of_tomorrow(checkpoint), "OTEL_LOG_EXPORTER": "console"} if checkpoint.at == START else {}
+    return ask(checkpoint, "workshop doctor", **faults)
 
 
 def ask(checkpoint, command, **fault):

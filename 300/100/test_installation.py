@@ -24,10 +24,18 @@ def looks_installed(checkpoint, name, version, *needs):
     return {"PYTHONPATH": str(folder.parent)}
 
 
-def finding(checkpoint, name, **env):
+def report(checkpoint):
+    """What the doctor prints; before the lesson, with two packages of the wrong version."""
+    broken = {}
+    if checkpoint.at == START:
+        looks_installed(checkpoint, "opentelemetry-sdk", "1.43.0")
+        broken = looks_installed(checkpoint, "sqlalchemy", "2.1.9")
+    return checkpoint.run("workshop doctor", **broken).output.splitlines()
+
+
+def finding(checkpoint, name):
     """What the doctor says under this name: its first word, ok or not, and the text."""
-    lines = checkpoint.run("workshop doctor", **env).output.splitlines()
-    return next(line.split(maxsplit=2) for line in lines if line.split()[1:2] == [name])
+    return next(line.split(maxsplit=2) for line in checkpoint.shared(report) if line.split()[1:2] == [name])
 
 
 @pytest.mark.before("dependencies")
@@ -46,8 +54,7 @@ def test_pip_finds_nothing_missing(checkpoint):
 
 @pytest.mark.before("release")
 def test_all_opentelemetry_packages_are_of_one_release_train(checkpoint):
-    broken = looks_installed(checkpoint, "opentelemetry-sdk", "1.43.0") if checkpoint.at == START else {}
-    state, _, said = finding(checkpoint, "release", **broken)
+    state, _, said = finding(checkpoint, "release")
     checkpoint.must(
         state == "ok",
         "release",
@@ -61,8 +68,7 @@ def test_all_opentelemetry_packages_are_of_one_release_train(checkpoint):
 
 @pytest.mark.before("sqlalchemy-out-of-range")
 def test_sqlalchemy_is_one_that_is_instrumented(checkpoint):
-    broken = looks_installed(checkpoint, "sqlalchemy", "2.1.9") if checkpoint.at == START else {}
-    state, _, said = finding(checkpoint, "sqlalchemy", **broken)
+    state, _, said = finding(checkpoint, "sqlalchemy")
     checkpoint.must(
         state == "ok",
         "sqlalchemy-out-of-range",
