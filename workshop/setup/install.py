@@ -1,8 +1,8 @@
 """Makes the workshop ready: `.venv` with the pinned packages and this workshop in it, and Jaeger's binary beside it.
 
 `python3 -m workshop.setup.install` needs nothing but Python 3.10, may be run again at any time, and repairs what an
-interrupted run left. `--only python` and `--only jaeger` do one half, `--only tests` adds what the tests of the
-workshop itself need.
+interrupted run left. `--only python` and `--only jaeger` do one half; `--only tests`, `site` and `browser` do the first
+half and add what the workshop's own tests, the site, and its tests in a browser need. Several may be named.
 """
 
 import sys
@@ -29,18 +29,19 @@ from workshop.programs import roads
 from workshop.programs.program import JAEGER
 from workshop.setup.cache import locked
 from workshop.setup.commands import defer_signals, end_by_signals, inherited_environment, kill_group
-from workshop.setup.environments import EnvironmentFailed, add_requirements, make_environment
+from workshop.setup.environments import EnvironmentFailed, make_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TEST_REQUIREMENTS = ROOT / "workshop" / "tests" / "requirements.txt"
+EXTRAS = {"tests": "workshop/tests", "site": "workshop/site", "browser": "workshop/tests/browser"}
 
 
-def install_python(root: Path = ROOT) -> bool:
-    """Make `.venv` hold the pinned packages and the workshop. Returns whether anything was to do.
+def install_packages(*extras: str) -> bool:
+    """Make `.venv` hold the pinned packages and the workshop, and those of the extras. Returns whether anything was to do.
 
     Raises EnvironmentFailed."""
-    with locked(root / ".saved" / "install.lock", lambda: _say("packages", "another install is at work; waiting")):
-        return make_environment(root / ".venv", root / "requirements.txt", lambda text: _say("packages", text), editable=root)
+    files = [ROOT / folder / "requirements.txt" for folder in (".", *(EXTRAS[name] for name in extras))]
+    with locked(ROOT / ".saved" / "install.lock", lambda: _say("packages", "another install is at work; waiting")):
+        return make_environment(ROOT / ".venv", *files, progress=lambda text: _say("packages", text), editable=ROOT)
 
 
 class Beside:
@@ -82,27 +83,26 @@ def _say(part: str, text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Install both halves, or the part that `--only` names. The exit status is 0 when lessons can begin."""
+    """Install both halves, or the parts that `--only` names. The exit status is 0 when lessons can begin."""
     parser = argparse.ArgumentParser(prog="python3 -m workshop.setup.install", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("python", "jaeger", "tests"), help="do only this part")
+    parts = ("python", "jaeger", *EXTRAS)
+    parser.add_argument("--only", nargs="+", choices=parts, default=("python", "jaeger"), help="do only these parts")
     only = parser.parse_args(arguments).only
     end_by_signals()
     started = time.monotonic()
     beside, changed = None, False
     try:
-        if only in (None, "jaeger") and roads.at_hand(JAEGER) is None:
+        if "jaeger" in only and roads.at_hand(JAEGER) is None:
             changed = True
             with defer_signals():
                 beside = Beside()
-        if only in (None, "python"):
-            changed |= install_python()
+        if set(only) != {"jaeger"}:
+            changed |= install_packages(*(name for name in EXTRAS if name in only))
             if beside:
                 _say("packages", "ready")
-        if only == "tests":
-            add_requirements(ROOT / ".venv", TEST_REQUIREMENTS, lambda text: _say("tests", text))
         if beside and not beside.wait():
             _say("jaeger", "No Jaeger yet. The lessons before it work; `workshop up` tries again.")
-            if only == "jaeger":
+            if set(only) == {"jaeger"}:
                 return 1
     except EnvironmentFailed as error:
         print(f"\n{error}", file=sys.stderr)

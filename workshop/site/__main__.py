@@ -1,6 +1,6 @@
 """Draws the site: `python3 -m workshop.site serve` for a reader on this machine, `build` to publish it from `site/`.
 
-Needs the `.venv` of `make install` and adds to it what only the site needs; `install` does no more than that.
+Needs the `.venv` of `make install-site`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,8 @@ import sys
 from pathlib import Path
 
 from workshop.setup.commands import inherited_environment
-from workshop.setup.environments import EnvironmentFailed, add_requirements
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-REQUIREMENTS = {
-    "site": ROOT / "workshop" / "site" / "requirements.txt",
-    "browser": ROOT / "workshop" / "tests" / "browser" / "requirements.txt",
-}
-
 # Material for MkDocs prints a notice about its end of life at each start; these are its own switches for it.
 QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
 
@@ -27,23 +21,12 @@ QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
 def main(arguments: list[str]) -> int:
     """Do what the arguments say. The exit status is 0 when it was done."""
     parser = argparse.ArgumentParser(prog="python3 -m workshop.site", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=("install", "serve", "build"))
-    parser.add_argument("--browser", action="store_true", help="install also what drives a browser")
+    parser.add_argument("command", choices=("serve", "build"))
     parser.add_argument("--port", type=int, default=8000, help="where to serve (default: %(default)s)")
     asked = parser.parse_args(arguments)
-    if not (ROOT / ".venv" / "bin" / "python").exists():
-        print("There is no .venv yet. Run: make install", file=sys.stderr)
+    if not (ROOT / ".venv" / "bin" / "mkdocs").exists():
+        print("What draws the site is not in .venv yet. Run: make install-site", file=sys.stderr)
         return 1
-    try:
-        for name in ("site", "browser") if asked.browser else ("site",):
-            add_requirements(
-                ROOT / ".venv", REQUIREMENTS[name], lambda text, name=name: print(f"{name:<8} | {text}", flush=True)
-            )
-    except EnvironmentFailed as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    if asked.command == "install":
-        return 0
     if asked.command == "serve" and not _is_free(asked.port):
         print(f"Port {asked.port} is taken. Take another one: make serve PORT={asked.port + 1}", file=sys.stderr)
         return 1

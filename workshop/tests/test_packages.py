@@ -7,19 +7,19 @@ from click.testing import CliRunner
 
 from workshop.cli import main
 from workshop.course.fences import ROOT
-from workshop.setup import environments as packages
+from workshop.setup import environments
 from workshop.setup.environments import EnvironmentFailed
 
 OLD = "300/400/600/old-requirements.txt"
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
-    """What would have been installed: the environment's folder and the file's name, in order."""
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, list[str]]]:
+    """What would have been installed: the environment's folder and the files' names."""
     calls = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(packages, "make_environment", lambda folder, file, progress: calls.append((folder, file.name)))
-    monkeypatch.setattr(packages, "add_requirements", lambda folder, file, progress: calls.append((folder, file.name)))
+    make = lambda folder, *files, progress: calls.append((folder, [file.name for file in files]))  # noqa: E731
+    monkeypatch.setattr(environments, "make_environment", make)
     return calls
 
 
@@ -27,18 +27,18 @@ def test_the_same_files_give_the_same_folder_and_other_content_gives_another(mad
     base, more = tmp_path / "base.txt", tmp_path / "more.txt"
     base.write_text("flask==3.1.3\n")
     more.write_text("click==8.5.1\n")
-    both = packages.environment_of(base, more, progress=print)
-    assert made == [(both, "base.txt"), (both, "more.txt")]
-    assert packages.environment_of(base, more, progress=print) == both
-    assert packages.environment_of(base, progress=print) != both
+    both = environments.environment_of(base, more, progress=print)
+    assert made == [(both, ["base.txt", "more.txt"])]
+    assert environments.environment_of(base, more, progress=print) == both
+    assert environments.environment_of(base, progress=print) != both
     more.write_text("click==8.5.2\n")
-    assert packages.environment_of(base, more, progress=print) != both
+    assert environments.environment_of(base, more, progress=print) != both
 
 
 def test_the_command_prints_the_folder_alone_on_standard_output(made: list):
     done = CliRunner().invoke(main, ["environment", OLD])
     assert done.exit_code == 0
-    assert done.stdout.strip() == str(packages.environment_of(ROOT / OLD, progress=print))
+    assert done.stdout.strip() == str(environments.environment_of(ROOT / OLD, progress=print))
 
 
 def test_a_file_that_is_not_there_is_named(made: list):
@@ -48,10 +48,10 @@ def test_a_file_that_is_not_there_is_named(made: list):
 
 
 def test_what_an_installer_said_is_told_without_a_traceback(made: list, monkeypatch: pytest.MonkeyPatch):
-    def fails(*_):
+    def fails(*_, **__):
         raise EnvironmentFailed("The disk is full.")
 
-    monkeypatch.setattr(packages, "make_environment", fails)
+    monkeypatch.setattr(environments, "make_environment", fails)
     done = CliRunner().invoke(main, ["environment", OLD])
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: The disk is full.\n"

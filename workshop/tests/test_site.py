@@ -22,6 +22,7 @@ from markdown_it import MarkdownIt
 
 from workshop.course import lessons
 from workshop.course.fences import ROOT, LessonError
+from workshop.setup.install import EXTRAS
 from workshop.site import __main__ as command
 from workshop.site import blocks, slides
 
@@ -528,11 +529,10 @@ def test_a_chapter_that_writes_nothing_may_quote_the_finished_app(small):
 
 
 def test_a_port_that_is_taken_is_named_with_the_way_out(monkeypatch, tmp_path, capsys):
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.touch()
+    mkdocs = tmp_path / ".venv" / "bin" / "mkdocs"
+    mkdocs.parent.mkdir(parents=True)
+    mkdocs.touch()
     monkeypatch.setattr(command, "ROOT", tmp_path)
-    monkeypatch.setattr(command, "add_requirements", lambda *_: None)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -541,10 +541,10 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(monkeypatch, tmp_path, c
     assert capsys.readouterr().err == f"Port {port} is taken. Take another one: make serve PORT={port + 1}\n"
 
 
-def test_without_an_environment_it_says_how_to_make_one(monkeypatch, tmp_path, capsys):
+def test_without_what_draws_it_it_says_how_to_get_that(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "ROOT", tmp_path)
     assert command.main(["build"]) == 1
-    assert "make install" in capsys.readouterr().err
+    assert "make install-site" in capsys.readouterr().err
 
 
 def test_the_pins_agree_with_those_of_the_lessons():
@@ -552,5 +552,5 @@ def test_the_pins_agree_with_those_of_the_lessons():
         return set(re.findall(r"^([\w.-]+)==(\S+)", path.read_text(), re.MULTILINE))
 
     base = dict(pins(ROOT / "requirements.txt"))
-    for path in command.REQUIREMENTS.values():
+    for path in (ROOT / folder / "requirements.txt" for folder in EXTRAS.values()):
         assert not {(name, version) for name, version in pins(path) if base.get(name, version) != version}
