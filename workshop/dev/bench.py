@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from playwright.sync_api import Browser
+
 from workshop.checks.process import environment
 from workshop.course.fences import ROOT
+from workshop.course.lessons import lessons
+from workshop.site import slides
+from workshop.site.__main__ import QUIET
+from workshop.site.browser import chromium, served
 
 RUNS = 5
-FLOOR = '''
-import json, os, re, signal, socket, subprocess, time, urllib.request
-from pathlib import Path
-from workshop.course import lessons
-from workshop.course.replay import replay
-
-def test_floor(tmp_path):
-    """The same app started, asked once, stopped, parsed; nothing of a check around it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    for name, data in replay(lessons.find("300/300/100")).items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(data.replace(b"5001", str(port).encode()))
-    env = {**os.environ, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{tmp_path}/floor.db"}
-    app = subprocess.Popen(["sh", "run.sh"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           start_new_session=True, text=True)
-    said = ""
-    while "Running on" not in said:
-        said += app.stdout.readline()
-    urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()
-    os.killpg(app.pid, signal.SIGINT)
-    said += app.stdout.read()
-    assert "SpanKind.SERVER" in said and [json.JSONDecoder().raw_decode(said, m.start()) for m in re.finditer(r"^{", said, re.M)]
-'''
+FLOOR = Path(__file__).with_name("floor.py")
+PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+OPENED = "window.Reveal?.isReady() && performance.now()"
 
 
 def main() -> None:
@@ -51,13 +36,11 @@ def main() -> None:
         place = Path(folder)
         for tool in ["uv", "pip"] if shutil.which("uv") else ["pip"]:
             rows += from_clone(place / tool, tool)
-        rows += checks(place)
+        rows += checks()
         rows += the_map(place)
         rows += memory()
-    from workshop.site import bench as site
-
-    rows += site.rows()
-    show(rows)
+        rows += whole_checks()
+    show(rows + of_site())
 
 
 def from_clone(place: Path, tool: str) -> list[tuple[str, str, str]]:
@@ -73,31 +56,28 @@ def from_clone(place: Path, tool: str) -> list[tuple[str, str, str]]:
     run([".venv/bin/workshop", "solve", "300/300/100"], place, env)
     run([".venv/bin/workshop", "check", "300/300/100"], place, env)
     first = time.monotonic() - begun
-    limit = {"uv": "60 s", "pip": "90 s"}[tool]
     shutil.rmtree(place)
     begun = time.monotonic()
     run(["git", "clone", "--quiet", str(ROOT), str(place)], ROOT, env)
     run(["make", "demo"], place, env)
     demo = time.monotonic() - begun
     return [
-        (f"clone to the first green console check, {tool}", f"{first:.1f} s", limit),
-        (f"clone to the end of make demo, {tool}, Jaeger cached", f"{demo:.1f} s", limit),
+        (f"clone to the first green console check, {tool}", f"{first:.1f} s", {"uv": "7 s", "pip": "12 s"}[tool]),
+        (f"clone to the end of make demo, {tool}, Jaeger cached", f"{demo:.1f} s", "60 s"),
     ]
 
 
-def checks(place: Path) -> list[tuple[str, str, str]]:
+def checks() -> list[tuple[str, str, str]]:
     """One console check against an empty pytest around its floor, one Jaeger check against the console check, a red one."""
-    floor_file = place / "test_floor.py"
-    floor_file.write_text(textwrap.dedent(FLOOR), encoding="utf-8")
     console_test = "300/300/100/test_first_span.py::test_a_request_that_carries_a_trace_continues_it"
     jaeger_test = "300/300/300/test_in_jaeger.py::test_the_trace_arrives_where_only_http_is_let_through"
-    floor = seconds(pytest_of(str(floor_file)))
+    floor = seconds(pytest_of(str(FLOOR)))
     console = seconds(pytest_of("--at", "end", console_test))
     jaeger = seconds(pytest_of("--at", "end", jaeger_test))
     red = seconds(pytest_of("--at", "start", console_test))
     return [
         ("an empty pytest around the floor of a console check", f"{floor:.2f} s", ""),
-        ("one console check", f"{console:.2f} s, {console / floor:.2f} × the floor", "1.15 ×"),
+        ("one console check", f"{console:.2f} s, {console / floor:.2f} × the floor", "1.10 ×"),
         (
             "one Jaeger check, its Jaeger started with it",
             f"{jaeger:.2f} s, {jaeger / console:.2f} × the console check",
@@ -142,6 +122,60 @@ def memory() -> list[tuple[str, str, str]]:
         ]
         used = sum(p.memory_info().rss for p in [*group, *app.processes()])
     return [("app and Jaeger together, resident", f"{used / 1e6:.0f} MB", "300 MB")]
+
+
+def whole_checks() -> list[tuple[str, str, str]]:
+    """The check of every lesson at its end, without its wrong turns: the slowest."""
+    took = {}
+    for lesson in lessons():
+        tests = [str(path) for path in lesson.tests]
+        begun = time.monotonic()
+        pytest_of("--at", "end", *tests)()
+        took[lesson.name] = time.monotonic() - begun
+    slowest = max(took, key=took.__getitem__)
+    return [(f"the slowest whole check of a lesson, {slowest}", f"{took[slowest]:.2f} s", "4 s")]
+
+
+def of_site() -> list[tuple[str, str, str]]:
+    """Seconds to build the site, to paint its longest lesson, to open a deck (medians); kilobytes of its heaviest page."""
+    longest = max(lessons(), key=lambda lesson: lesson.readme.stat().st_size).name
+    deck = slides.decks()[0].parent.name
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        site = Path(folder)
+        built = statistics.median(_build(site) for _ in range(3))
+        weight = max(map(_weight, site.rglob("index.html")))
+        with served(site) as address:
+            painted = _opened(browser, f"{address}/{longest}/", PAINTED)
+            opened = _opened(browser, f"{address}/{deck}/slides/", OPENED)
+    return [
+        ("the site, built", f"{built:.1f} s", "5 s"),
+        ("its heaviest page, compressed, without figures and search", f"{weight / 1000:.0f} kB", "90 kB"),
+        ("the longest lesson, painted", f"{painted:.2f} s", "1 s"),
+        ("a deck, opened", f"{opened:.2f} s", "2 s"),
+    ]
+
+
+def _build(site: Path) -> float:
+    began = time.monotonic()
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "-f", ROOT / "mkdocs.yml", "-d", site]
+    subprocess.run(command, check=True, env={**os.environ, **QUIET}, cwd=ROOT)
+    return time.monotonic() - began
+
+
+def _weight(page: Path) -> int:
+    parts = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^":]+\.(?:js|css))"', page.read_text(encoding="utf-8"))
+    return sum(len(gzip.compress(path.read_bytes())) for path in (page, *(page.parent / part for part in parts)))
+
+
+def _opened(browser: Browser, address: str, moment: str) -> float:
+    times = []
+    for _ in range(RUNS):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(address)
+        times.append(page.wait_for_function(moment).json_value() / 1000)
+        context.close()
+    return statistics.median(times)
 
 
 def pytest_of(*arguments: str) -> Callable[[], None]:

@@ -1,11 +1,10 @@
-"""The tables of lessons, with minutes that are computed: on chapters' pages, and in the plans of INSTRUCTORS.md.
+"""The tables of lessons on chapters' pages, with minutes that are computed.
 
 `workshop output` writes them anew.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from workshop.course import lessons
@@ -14,9 +13,6 @@ from workshop.course.lessons import Lesson
 from workshop.learner.reporter import run
 
 HEADING = "## Lessons"
-PLANS = "INSTRUCTORS.md"
-# A row of a plan: its minutes, what is done, lessons or chapters, and the minutes that they take.
-ROW = re.compile(r"^\| (?P<slot>\d+) \| .* \| (?P<names>\d[\d/, ]*) \| (?P<alone>\d+ min) \|$", re.MULTILINE)
 
 
 def table(chapter: Path, root: Path = ROOT) -> list[str]:
@@ -43,21 +39,8 @@ def page(chapter: Path, root: Path = ROOT) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plans(text: str, root: Path = ROOT) -> str:
-    """The plans as they are to be: in each row the minutes of all lessons that it names."""
-
-    def computed(row: re.Match) -> str:
-        names = [f"{name}/" for name in row["names"].split(", ")]
-        minutes = sum(lesson.minutes for lesson in lessons.lessons(root) if f"{lesson.name}/".startswith(tuple(names)))
-        return f"{row[0][: row.start('alone') - row.start()]}{minutes} min |"
-
-    return ROW.sub(computed, text)
-
-
 def write(root: Path = ROOT) -> None:
-    """Write the table of every chapter, and the minutes of the plans."""
-    if (page_of_plans := root / PLANS).exists():
-        page_of_plans.write_text(plans(page_of_plans.read_text(encoding="utf-8"), root), encoding="utf-8")
+    """Write the table of every chapter."""
     for chapter in lessons.chapters(root):
         if (fresh := page(chapter, root)) != (readme := chapter / "README.md").read_text(encoding="utf-8"):
             readme.write_text(fresh, encoding="utf-8")
