@@ -58,6 +58,7 @@ class Session:
         self.records: dict[str, Record] = {}
         self.collected: dict[str, list[pytest.Item]] = {}
         self.passed: dict[str, int] = {}
+        self.partly: set[str] = set()
         self.problems: list[str] = []
         self._jaeger = None
 
@@ -85,7 +86,7 @@ class Session:
         found = []
         for name, items in self.collected.items():
             lesson = lessons.find(name)
-            whole = {item.path for item in items} == set(lesson.tests)
+            whole = {item.path for item in items} == set(lesson.tests) and name not in self.partly
             if whole and self.passed.get(name, 0) == len(items):
                 found.append(lesson)
         return found
@@ -210,6 +211,13 @@ def pytest_testnodedown(node) -> None:
     node.config.stash[KEY].problems += getattr(node, "workeroutput", {}).get("problems", [])
 
 
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """A lesson of which `-k`, `-m` or `--deselect` left a test out is not checked as a whole."""
+    for item in items:
+        if lesson := lesson_of(item.path):
+            item.config.stash[KEY].partly.add(lesson.name)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     collected = session.config.stash[KEY].collected
     for item in session.items:
@@ -258,7 +266,7 @@ def _not_red_as_it_must(problem: object, before: str) -> str | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     state = session.config.stash[KEY]
-    picked = session.config.getoption("keyword") or any("::" in argument for argument in session.config.args)
+    picked = any("::" in argument for argument in session.config.args)
     try:
         for lesson in [] if picked else state.green():
             if state.at == MINE:

@@ -62,6 +62,10 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
     def start(self) -> None:
         """Start the command and wait until the app listens. Raises Broken when it does not."""
         sandbox = self.checkpoint.sandbox
+        if self.shown_port in sandbox.own_ports and not sandbox.running and is_listening(self.port):
+            sandbox.renew_port(self.shown_port)
+            self.port = sandbox.ports[self.shown_port]
+        sandbox.running += 1
         self._taken = is_listening(self.port)  # by another program: what answers there is not this app
         default = OTLP_HTTP if "http/protobuf" in self._files.get(facts.script(self.line), "") else OTLP_GRPC
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{sandbox.ports[default]}", **self._environment}
@@ -78,6 +82,7 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
         if self._process is None or self._over:
             return
         self._over = True
+        self.checkpoint.sandbox.running -= 1
         try:
             if self._listened:
                 self._process.interrupt()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from workshop.course.fences import Block
-from workshop.course.lessons import Lesson
+from workshop.course.lessons import Lesson, LessonError
 from workshop.course.replay import apply, replay
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.learner import workspace
@@ -28,6 +28,7 @@ class Sandbox:
     def __init__(self, folder: Path):
         self.folder = folder
         self.ports: dict[int, int] = {}
+        self.running = 0  # apps
         self.own_ports = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP)}
 
     @classmethod
@@ -60,10 +61,14 @@ class Sandbox:
         return found
 
     def use_ports(self, others: dict[int, int] | None = None) -> None:
-        """Write this run's ports into the copy: its own, and `others` where given. Only digits of ports change."""
+        """Write this run's ports into the copy: its own, and `others` where given. Only digits of ports change.
+
+        Raises LessonError when that would change ports under an app that runs."""
         ports = {**self.own_ports, **(others or {})}
         if ports == self.ports:
             return
+        if self.running:
+            raise LessonError("an app runs in this copy of src/, and its ports cannot change: serve both with the same options")
         back = {here: theirs for theirs, here in self.ports.items()}
         for path in workspace.files(self.folder):
             data = _data(self.folder / path)
@@ -79,6 +84,11 @@ class Sandbox:
         database = str(self.folder.with_name("check.db"))
         text = text.replace(database, "/…/src/instance/todo.db").replace(f"{self.folder}/", "src/")
         return _swapped(text.encode(), {here: theirs for theirs, here in self.ports.items()}).decode()
+
+    def renew_port(self, port: int) -> None:
+        """Take another port in place of one of the copy's own, which a neighbor took between choosing and starting."""
+        self.own_ports[port] = free_port()
+        self.use_ports({theirs: here for theirs, here in self.ports.items() if theirs != port})
 
     def shadows(self) -> tuple[str, ...]:
         """Files and folders directly in `src/` that hide a package or a module of Python's own."""

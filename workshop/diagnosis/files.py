@@ -13,11 +13,15 @@ IN_PYTHON = re.compile(r"^(?:[+-](?!\d)|@@)")
 NOT_UTF_8 = re.compile(r"codec can't decode byte|Non-UTF-8 code|\(unicode error\)|null bytes|SyntaxError: encoding problem")
 
 
+def _failed(f: Facts) -> bool:
+    return not f.listened or any(r.status == 500 and r.wanted and 500 not in r.wanted for r in f.responses)
+
+
 def unreadable(f: Facts) -> Diagnosis | None:
     """A file that is no UTF-8, going by what Python said about it."""
-    failed = not f.listened or any(response.status == 500 for response in f.responses)
-    said = re.search(rf"^.*(?:{NOT_UTF_8.pattern}).*$", f.output, re.MULTILINE)
-    if not failed or not said:
+    # What stands in a span that was printed is an error that the app has seen to.
+    said = re.search(rf'^(?! *").*(?:{NOT_UTF_8.pattern}).*$', f.output, re.MULTILINE)
+    if not _failed(f) or not said:
         return None
     strange = [name for name, text in f.files.items() if "\ufffd" in text]
     place = strange[0] if strange else ""
@@ -35,8 +39,7 @@ def unreadable(f: Facts) -> Diagnosis | None:
 
 def in_the_way(f: Facts) -> Diagnosis | None:
     """Marks of a diff in a Python file, going by the line at which Python gave up."""
-    failed = not f.listened or any(response.status == 500 for response in f.responses)
-    if not failed or not re.search(r"SyntaxError|IndentationError|bad operand type for unary", f.output):
+    if not _failed(f) or not re.search(r"SyntaxError|IndentationError|bad operand type for unary", f.output):
         return None
     path, _, number = frame(f.output).removeprefix("src/").rpartition(":")
     lines = f.files.get(path, "").split("\n")

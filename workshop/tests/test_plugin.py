@@ -161,3 +161,28 @@ def test_an_output_is_written_anew_from_the_run(run, bare):
     assert run("--at", "end", "--write-output", name)[0] == 0
     assert 'title="output"\nthree\n' in (bare.root / name / "README.md").read_text()
     assert run("--at", "end", name)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "how, done",
+    [
+        ([], True),
+        (["-k", "three or again"], True),
+        (["-k", "three"], False),
+        (["-m", "not slow"], False),
+        (["--deselect={folder}/test_it.py::test_it_says_it_again"], False),
+        (["{folder}/test_it.py::test_it_says_three"], False),
+        (["{folder}/test_it.py::test_it_says_three", "{folder}/test_it.py::test_it_says_it_again"], False),
+        (["--collect-only"], False),
+    ],
+)
+def test_a_lesson_is_done_only_when_every_test_of_it_ran_and_passed(run, bare, how: list[str], done: bool):
+    name = NAMES["nothing"]
+    again = TEST.split("\n\n\n")[1].replace("test_it_says_three", "test_it_says_it_again")
+    bare.write(f"{name}/test_it.py", f"{TEST}\n\n@pytest.mark.slow\n{again}".replace("{n}", "0"))
+    bare.workspace.start(bare.lesson(name))
+    bare.write("src/count0.sh", "echo three\n")
+    options = [option.replace("{folder}", name) for option in how]
+    code, said = run(*options, *([] if options and options[-1].startswith(name) else [name]))
+    assert code == 0, said
+    assert (name in bare.workspace.progress()["done"]) is done

@@ -1,12 +1,14 @@
 """The copy on which a check works: whole, with ports of its own, and told in the learner's own words."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
 from workshop.course import lessons
+from workshop.course.lessons import LessonError
 from workshop.diagnosis.facts import Broken
 
 LESSON = "300/300/100"
@@ -103,3 +105,23 @@ def test_a_file_that_cannot_be_copied_is_named(mine: Mine, tmp_path: Path):
     with pytest.raises(Broken) as caught:
         copied(mine, tmp_path)
     assert caught.value.diagnosis.rung == "unreadable" and "src/broken" in caught.value.diagnosis.seen
+
+
+def test_ports_do_not_change_under_an_app_that_runs(mine: Mine, tmp_path: Path):
+    sandbox = copied(mine, tmp_path)
+    sandbox.use_ports()
+    sandbox.running = 1
+    sandbox.use_ports()
+    with pytest.raises(LessonError, match="serve both with the same options"):
+        sandbox.use_ports({APP: 7})
+
+
+def test_a_port_that_a_neighbor_took_is_given_up_for_another(mine: Mine, tmp_path: Path):
+    mine.put("run.sh", b"flask run -p 5001")
+    sandbox = copied(mine, tmp_path)
+    sandbox.use_ports()
+    taken = sandbox.ports[APP]
+    with socket.create_server(("127.0.0.1", taken)):
+        sandbox.renew_port(APP)
+    assert sandbox.ports[APP] != taken
+    assert (sandbox.folder / "run.sh").read_text() == f"flask run -p {sandbox.ports[APP]}"

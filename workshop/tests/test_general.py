@@ -1,0 +1,123 @@
+"""General mistakes, each tried in several lessons: before any telemetry, under the agent, and where the app is set up in code.
+
+A mistake changes the copy of a lesson's end; the lesson's first check must then be red with the diagnosis that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workshop import plugin
+from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.sandbox import END
+from workshop.course import lessons
+from workshop.course.turns import Turn
+from workshop.diagnosis.facts import Broken, Diagnosis
+
+PLAIN, AGENT, CODE = "300/200/200", "300/300/200", "300/400/200"
+ALL = (PLAIN, AGENT, CODE)
+TODO = "todo/__init__.py"
+
+Change = Callable[[Path], object]
+
+
+def put(path: str, data: bytes | str) -> Change:
+    """Write a file."""
+    return lambda src: (src / path).write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def swap(path: str, old: str, new: str) -> Change:
+    """Put `new` in the first place where `old` stands in a file."""
+
+    def change(src: Path) -> None:
+        text = (src / path).read_bytes().decode()
+        assert old in text
+        (src / path).write_bytes(text.replace(old, new, 1).encode())
+
+    return change
+
+
+def whole(path: str, make: Callable[[bytes], bytes]) -> Change:
+    """Make a file anew of its bytes."""
+    return lambda src: (src / path).write_bytes(make((src / path).read_bytes()))
+
+
+def marked(path: str) -> Change:
+    """Put a plus sign before every line."""
+    return whole(path, lambda data: b"".join(b"+" + line for line in data.splitlines(keepends=True)))
+
+
+MISTAKES: list[tuple[str, str, tuple[str, ...], Change]] = [
+    ("windows-line-ends", "CRLF in run.sh", ALL, whole("run.sh", lambda data: data.replace(b"\n", b"\r\n"))),
+    ("byte-order-mark", "a byte order mark in run.sh", ALL, whole("run.sh", lambda data: b"\xef\xbb\xbf" + data)),
+    ("diff-marks", "marks pasted into run.sh", ALL, marked("run.sh")),
+    ("diff-marks", "@@ pasted into run.sh", ALL, whole("run.sh", lambda data: b"@@\n" + data)),
+    ("diff-marks", "marks pasted into Python", ALL, marked(TODO)),
+    ("diff-marks", "one mark in the midst of Python", ALL, swap(TODO, "    return app", "+    return app")),
+    ("diff-marks", "marks pasted into a template", ALL, marked("todo/templates/base.html")),
+    ("not-utf-8", "Latin-1 in Python", ALL, whole(TODO, lambda data: data + 'NAME = "Müller"\n'.encode("latin-1"))),
+    ("not-utf-8", "UTF-16 in Python", ALL, whole("todo/views.py", lambda data: data.decode().encode("utf-16"))),
+    ("not-utf-8", "Latin-1 in a template", ALL, whole("todo/templates/base.html", lambda data: data + "ü".encode("latin-1"))),
+    ("factory-without-return", "create_app without return", ALL, swap(TODO, "    return app\n", "")),
+    ("shadowed", "a file called sqlalchemy.py", ALL, put("sqlalchemy.py", "")),
+    ("shadowed", "a package called flask_sqlalchemy", ALL, lambda src: (src / "flask_sqlalchemy").mkdir() or put("flask_sqlalchemy/__init__.py", "")(src)),
+    ("shadowed", "a file called opentelemetry.py", (AGENT, CODE), put("opentelemetry.py", "")),
+    ("no-such-module", "a module deleted", ALL, lambda src: (src / "todo/models.py").unlink()),
+    ("no-such-module", "a view in view.py", ALL, lambda src: (src / "todo/views.py").rename(src / "todo/view.py")),
+    ("same-name-twice", "two views of one name", ALL, whole("todo/views.py", lambda data: data + b'\n\n@bp.get("/two")\ndef index():\n    return ""\n')),
+    ("no-run-file", "run.sh deleted", ALL, lambda src: (src / "run.sh").unlink()),
+    ("no-app", "wsgi.py deleted", ALL, lambda src: (src / "wsgi.py").unlink()),
+    ("does-not-import", "a bracket not closed", ALL, whole(TODO, lambda data: data + b"print(\n")),
+    ("export-forgotten", "export forgotten", (AGENT, CODE), swap("run.sh", "export OTEL_SERVICE_NAME", "OTEL_SERVICE_NAME")),
+    ("blank-around-equals", "blanks around =", (AGENT, CODE), swap("run.sh", "OTEL_SERVICE_NAME=", "OTEL_SERVICE_NAME = ")),
+    ("blank-around-equals", "a blank behind =", (AGENT, CODE), swap("run.sh", "OTEL_SERVICE_NAME=", "OTEL_SERVICE_NAME= ")),
+    ("shell-syntax", "no quotes around an expression", (AGENT, CODE), swap("run.sh", "'/health(\\?.*)?$'", "/health(\\?.*)?$")),
+    ("shell-syntax", "a quote not closed", (AGENT, CODE), swap("run.sh", "?$'", "?$")),
+    ("wrong-exporter", "an exporter misspelt", (AGENT, CODE), swap("run.sh", "TRACES_EXPORTER=console", "TRACES_EXPORTER=consle")),
+    ("misspelt-setting", "a setting misspelt", (AGENT, CODE), swap("run.sh", "OTEL_SERVICE_NAME", "OTEL_SERVICENAME")),
+    ("line-not-continued", "a \\ forgotten", ("300/300/100",), swap("run.sh", "--metrics_exporter console \\\n", "--metrics_exporter console\n")),
+    ("line-not-continued", "a blank behind \\", ("300/300/100",), swap("run.sh", "--metrics_exporter console \\\n", "--metrics_exporter console \\ \n")),
+    ("line-not-continued", "a \\ forgotten before flask", ("300/300/100",), swap("run.sh", "=workshop \\\n", "=workshop\n")),
+    ("unknown-flag", "a flag misspelt", ("300/300/100",), swap("run.sh", "--traces_exporter", "--trace_exporter")),
+    ("blank-in-list", "a blank in a flag's list", ("300/300/100",), swap("run.sh", "--traces_exporter console", "--traces_exporter console, otlp")),
+    ("wrong-protocol", "a protocol that nobody knows", ("300/300/300",), swap("run.sh", "http/protobuf", "http")),
+]  # fmt: skip
+
+
+def first_red(lesson: str, folder: Path, change: Change, jaeger) -> Diagnosis | None:
+    """What the lesson's first check says of its end with this change; None where it is green."""
+    found = lessons.find(lesson)
+    checkpoint = Checkpoint(found, END, folder, jaeger, turn=Turn("", "a general mistake", ()))
+    change(checkpoint.folder)
+    try:
+        next(plugin._checks(found))(checkpoint)
+    except Broken as broken:
+        return broken.diagnosis
+    return None
+
+
+@pytest.fixture(scope="module")
+def jaeger():
+    from workshop.programs.jaeger import for_checks
+
+    own = []
+
+    def start():
+        own.extend([] if own else [for_checks()])
+        return own[0]
+
+    yield start
+    for one in own:
+        one.stop()
+
+
+@pytest.mark.parametrize(
+    "rung, lesson, change",
+    [pytest.param(rung, lesson, change, id=f"{what}-{lesson}") for rung, what, where, change in MISTAKES for lesson in where],
+)
+def test_a_general_mistake_is_named_in_every_lesson(tmp_path: Path, jaeger, rung: str, lesson: str, change: Change):
+    found = first_red(lesson, tmp_path, change, jaeger)
+    assert found and found.rung == rung, found
+    assert f"{tmp_path}" not in str(found)
