@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from workshop.course.fences import ROOT
-from workshop.course.lessons import lessons
+from workshop.course.lessons import find
 
-DRAWINGS = [path for lesson in lessons() for path in sorted(lesson.folder.glob("*.svg"))]
+DRAWINGS = sorted(ROOT.glob("[0-9]00/**/*.svg"))
 
 
 @pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -25,3 +25,16 @@ def test_a_drawing_needs_nothing_from_elsewhere_and_is_told_in_words(path: Path)
     page = (path.parent / "README.md").read_text(encoding="utf-8")
     alternative = re.search(rf"!\[([^\]]+)\]\({re.escape(path.name)}\)", page)
     assert alternative and len(alternative[1].split()) >= 5
+
+
+def test_the_change_that_is_explained_is_one_of_a_lesson():
+    drawing = ElementTree.parse(ROOT / "300" / "change.svg").getroot()
+    texts = [(text.get("class"), text.text) for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    shown, sign = [], ""
+    for kind, text in texts:
+        if kind == "sign":
+            sign = text if text in ("+", "-") else " "
+        elif kind == "code":
+            shown.append(sign + text)
+    changes = [set(block.lines) for block in find("300/200/200").blocks if block.title == "src/todo/__init__.py"]
+    assert len(shown) == 5 and any(set(shown) <= lines for lines in changes)
