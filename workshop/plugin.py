@@ -28,7 +28,7 @@ from workshop.learner.workspace import Workspace
 from workshop.terminal import say, wrapped
 
 if TYPE_CHECKING:
-    from workshop.checks.checkpoint import Record
+    from workshop.checks.checkpoint import Checkpoint, Record
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +59,8 @@ class Session:
         self.collected: dict[str, list[pytest.Item]] = {}
         self.passed: dict[str, int] = {}
         self.partly: set[str] = set()
+        self.checkpoints: dict[str, list[Checkpoint]] = {}
+        self.notes: list[str] = []
         self.problems: list[str] = []
         self._jaeger = None
 
@@ -101,11 +103,25 @@ class Session:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def set_aside(self, lesson: Lesson) -> list[str]:
+        """What the lesson's green checks have set aside, and what would bite by hand."""
+        from workshop.checks import aside
+        from workshop.course.pins import compared
+
+        served = [checkpoint for checkpoint in self.checkpoints.get(lesson.name, ()) if checkpoint.served]
+        if not served:
+            return []
+        return [wrapped(note) for note in aside.notes(lesson, served[-1].database, compared(lesson, served[-1].active))]
+
     def last_words(self) -> list[str]:
-        """What is to be said when the run is over: about blocks that no test used, and about what the shell exports."""
+        """What is to be said when the run is over: about blocks that no test used, and about what the checks set aside."""
         names = inherited() if self.at == MINE and self.collected else []
         said = "the check leaves that out, your own `sh run.sh` does not. `workshop doctor` says more."
-        return [*self.problems, *([wrapped(f"Your shell exports {', '.join(names)}: {said}")] if names else [])]
+        return [
+            *self.problems,
+            *dict.fromkeys(self.notes),
+            *([wrapped(f"Your shell exports {', '.join(names)}: {said}")] if names else []),
+        ]
 
     def close(self) -> None:
         if self._jaeger is not None:
@@ -135,7 +151,9 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path):
     lesson = lesson_of(request.path)
     if lesson is None:
         raise LessonError(f"{request.path}: the checkpoint fixture is for tests in a lesson's folder")
-    return Checkpoint(lesson, session.at, tmp_path, session.jaeger, session.record(lesson))
+    made = Checkpoint(lesson, session.at, tmp_path, session.jaeger, session.record(lesson))
+    session.checkpoints.setdefault(lesson.name, []).append(made)
+    return made
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -271,6 +289,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         for lesson in [] if picked else state.green():
             if state.at == MINE:
                 Workspace().mark_done(lesson)
+                state.notes += state.set_aside(lesson)
             elif state.at == END:
                 state.problems += state.rest_of(lesson)
     finally:

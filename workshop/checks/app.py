@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workshop.checks.browser import Browser
@@ -148,7 +147,7 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
             "spans": self.spans if self._over else [],
             "service": self.service,
             "shadows": self.checkpoint.sandbox.shadows(),
-            "packages": lambda: compared(self.checkpoint.lesson, self._prefix),
+            "packages": lambda: compared(self.checkpoint.lesson, self.checkpoint.active),
             "inactive": self._inactive(),
             "held": self._held(),
         }
@@ -175,12 +174,6 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
 
     def diagnosis(self, rung: str, seen: str, expected: str, why: str, lesson: str) -> Diagnosis:
         return Diagnosis(rung, seen, expected, why, self.checkpoint.where_it_differs(), lesson)
-
-    @property
-    def _prefix(self) -> Path:
-        """The virtual environment in which the app runs: the one whose commands its shell finds."""
-        found = (shutil.which(name, path=self._environment["PATH"]) for name in ("flask", "python3"))
-        return Path(next(filter(None, found), "/")).parent.parent
 
     def _inactive(self) -> str:
         """The repository's own environment, where the shell of the app does not find the commands that it has."""

@@ -7,6 +7,7 @@ telemetry. A verb that finds otherwise climbs the diagnosis ladder and raises `B
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,17 @@ class Checkpoint:
         base = shell_environment() if mine else environment(self._prefix or packages(self.lesson))
         observed = {"PYTHONPATH": str(OBSERVE), "WORKSHOP_HELD": str(self.held)}
         return {**base, **observed, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}"}
+
+    @property
+    def active(self) -> Path:
+        """The virtual environment in which the app runs: the one whose commands its shell finds."""
+        found = (shutil.which(name, path=self.environment["PATH"]) for name in ("flask", "python3"))
+        return Path(next(filter(None, found), "/")).parent.parent
+
+    @property
+    def served(self) -> bool:
+        """Whether this test has started an app."""
+        return self._app is not None
 
     @property
     def held(self) -> Path:

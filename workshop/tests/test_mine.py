@@ -1,0 +1,66 @@
+"""The learner's own work, in a repository of its own: the shell that runs it, and what a green check has set aside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from workshop.course import lessons
+from workshop.course.replay import replay
+
+LESSON = "300/200/200"
+IGNORED = shutil.ignore_patterns("tests", "site", "__pycache__")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository of this lesson, whose `src/` is as the lesson ends."""
+    root = tmp_path / "clone"
+    for folder in ("workshop", "100", "200", "300", "400"):
+        shutil.copytree(lessons.ROOT / folder, root / folder, ignore=IGNORED)
+    for file in ("pyproject.toml", "requirements.txt"):
+        shutil.copy2(lessons.ROOT / file, root)
+    for name, data in replay(lessons.find(LESSON)).items():
+        (root / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "src" / name).write_bytes(data)
+    (root / ".venv").symlink_to(sys.prefix)
+    return root
+
+
+def check(root: Path, **env: str) -> tuple[int, str]:
+    """What `workshop check` says of it."""
+    code = f"from workshop.cli import main; main(['check', {LESSON!r}], prog_name='workshop')"
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(
+        line, cwd=root, env={**os.environ, "PYTHONPATH": str(root), **env}, capture_output=True, text=True, timeout=120
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_shell_without_the_environment_is_told_to_activate_it(root: Path):
+    code, said = check(root, PATH="/usr/bin:/bin")
+    assert code == 1
+    assert "not-active" in said and "`source .venv/bin/activate`" in said
+    assert "Traceback" not in said
+
+
+def test_after_a_green_check_a_database_of_older_models_is_named_and_left_alone(root: Path):
+    own = root / "src" / "instance" / "todo.db"
+    own.parent.mkdir()
+    with closing(sqlite3.connect(own)) as made:
+        made.execute("CREATE TABLE task (id INTEGER PRIMARY KEY, text TEXT)")
+        made.commit()
+    before = own.read_bytes()
+    code, said = check(root, OTEL_SERVICE_NAME="mine")
+    assert code == 0, said
+    assert said.count("src/instance/todo.db is older than your models") == 1
+    assert "`mv src/instance/todo.db src/instance/todo.db.old`" in " ".join(said.split())
+    assert "Your shell exports OTEL_SERVICE_NAME" in said
+    assert own.read_bytes() == before
