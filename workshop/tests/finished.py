@@ -18,7 +18,7 @@ class Finished(App):
 
     def __init__(self, printed: str, service: str = "todo", jaeger=None):
         self._printed, self.service, self.jaeger, self.responses, self._stored = printed, service, jaeger, [], []
-        self.checkpoint = SimpleNamespace(lesson=lessons.find(LESSON))
+        self.checkpoint = SimpleNamespace(lesson=lessons.find(LESSON), where_it_differs=lambda: "compare")
 
     @property
     def output(self) -> str:
