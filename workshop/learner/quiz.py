@@ -151,7 +151,7 @@ def _sources(log: Path | None) -> list[tuple[str, Callable[[], list[Span]]]]:
     path = log or lessons.ROOT / "src" / "output.log"
     name = str(log or "src/output.log")
     printed = (name, lambda: read_console(path.read_text(encoding="utf-8", errors="replace")).spans)
-    return [printed] if log else [("Jaeger", lambda: jaeger.configured().traces("todo", limit=20)), printed]
+    return [printed] if log else [("Jaeger", lambda: jaeger.configured().traces("todo")), printed]
 
 
 # Asking

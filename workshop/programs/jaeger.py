@@ -102,8 +102,10 @@ class Jaeger:
         """The spans of one trace, none if Jaeger does not know it. Raises JaegerError when Jaeger does not answer."""
         return self._spans(f"/api/v3/traces/{trace_id}")
 
-    def traces(self, service: str, operation: str = "", limit: int = 100) -> list[Span]:
-        """The spans of a service's newest traces. A search by tag is not in `/api/v3` of Jaeger 2.13."""
+    def traces(self, service: str, operation: str = "", limit: int = 1000) -> list[Span]:
+        """The spans of a service's newest traces. A search by tag is not in `/api/v3` of Jaeger 2.13.
+
+        Jaeger counts by arrival, and a batch of 512 spans has no order: below that limit the newest may be cut off."""
         query = {"service_name": service, "num_traces": limit, **({"operation_name": operation} if operation else {})}
         query |= {"start_time_min": "1970-01-01T00:00:00Z", "start_time_max": "2200-01-01T00:00:00Z"}
         return self._spans("/api/v3/traces", **{f"query.{name}": value for name, value in query.items()})

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 from click.testing import CliRunner
 
 from workshop.checks.checkpoint import Checkpoint
@@ -32,6 +33,7 @@ from workshop.course.quiz import has_quiz, read, root_of
 from workshop.diagnosis.facts import Broken
 from workshop.learner import quiz
 from workshop.learner.quiz import Quiz, QuizError
+from workshop.programs.jaeger import for_checks
 from workshop.telemetry.console import read_console
 from workshop.telemetry.spans import Span
 from workshop.tests import small_app
@@ -247,6 +249,32 @@ def test_without_a_trace_the_message_names_the_command_that_makes_one(tmp_path, 
     assert "Jaeger: no Jaeger answers at http://127.0.0.1:9" in said
     assert "src/output.log: No such file or directory" in said
     assert "run `workshop demo`" in said
+
+
+def test_after_a_burst_the_newest_trace_is_still_found(monkeypatch):
+    """Jaeger's limit cuts off by arrival, and traces that arrive in one batch have no order among them."""
+
+    def span(number: int, span_id: int, **more) -> dict:
+        begun = 1_790_000_000_000_000_000 + 1_000_000 * number
+        own = {"traceId": f"{number + 1:032x}", "spanId": f"{span_id:016x}", "startTimeUnixNano": str(begun)}
+        return {**own, "endTimeUnixNano": str(begun + 1000), **more}
+
+    newest = 399
+    numbers = sorted(range(newest + 1), key=lambda number: number * 7919 % 401)  # the newest is neither first nor last
+    spans = []
+    for number in numbers:
+        sql = [{"key": "db.statement", "value": {"stringValue": "SELECT 1"}}]
+        spans.append(span(number, 1, name="GET /", kind=2))
+        spans.append(span(number, 2, name="SELECT", kind=3, parentSpanId=f"{1:016x}", attributes=sql))
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "todo"}}]}
+    jaeger = for_checks()
+    try:
+        monkeypatch.setenv("JAEGER_URL", jaeger.query_url)
+        body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}
+        requests.post(f"http://127.0.0.1:{jaeger.http_port}/v1/traces", json=body, timeout=10).raise_for_status()
+        assert {span.trace_id for span in quiz.newest_trace()} == {f"{newest + 1:032x}"}
+    finally:
+        jaeger.stop()
 
 
 def test_a_log_beside_the_app_serves_where_no_jaeger_answers(log, tmp_path, monkeypatch):
