@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flask import current_app
 from opentelemetry import trace
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import StatusCode
 
 LONGEST = 200
 
@@ -19,9 +19,9 @@ def read_notice() -> str:
         except FileNotFoundError:
             return ""
         except (OSError, UnicodeDecodeError) as error:
-            span.record_exception(error)
-            span.set_status(Status(StatusCode.ERROR, "the notice cannot be read"))
+            span.set_status(StatusCode.ERROR, "the notice cannot be read")
+            span.set_attribute("error.type", type(error).__qualname__)
+            current_app.logger.exception("The notice cannot be read.")
             return ""
-        if len(notice) > LONGEST:
-            span.add_event("todo.notice.cut", {"todo.notice.length": len(notice)})
+        span.set_attribute("todo.notice.length", len(notice))
         return notice[:LONGEST]

@@ -21,9 +21,9 @@ def unreadable(f: Facts) -> Diagnosis | None:
     """A file that is no UTF-8, going by what Python said about it."""
     # What stands in a span that was printed is an error that the app has seen to.
     said = re.search(rf'^(?! *").*(?:{NOT_UTF_8.pattern}).*$', f.output, re.MULTILINE)
-    if not _failed(f) or not said:
-        return None
     strange = [name for name, text in f.files.items() if "\ufffd" in text]
+    if not _failed(f) or not said or not (strange or "SyntaxError" in said[0]):
+        return None  # another file than those in src/ may be the one that cannot be read
     place = strange[0] if strange else ""
     number = f.files[place].count("\n", 0, f.files[place].index("\ufffd")) + 1 if place else 0
     where = f"src/{place}:{number}" if place else frame(f.output) or "a file in src/"

@@ -256,6 +256,10 @@ def test_every_rung_of_the_ladder_has_a_fault_that_breaks_it():
 
 # What is right, or right in another way than the page's: no rung condemns it.
 RIGHT = {
+    "the app logs that a file of somebody else is not UTF-8": {
+        "output": trace_of("src/todo/notice.py", "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 3"),
+        "responses": [replace(HEALTHY.responses[0], wanted=(500,), status=500)],
+    },
     "an exporter that the shell works out": with_run_sh("=console,otlp", "=${EXPORTER:-console,otlp}"),
     "an exporter that only the shell knows": with_run_sh("=console,otlp", "=$(cat exporter)"),
     "a setting of a package that the workshop does not have": with_run_sh(
