@@ -231,6 +231,15 @@ def test_home_is_one_sentence_a_picture_a_start_and_the_chapters(site):
     assert len(Reader(html).words) < 80 and [tag for tag, _ in Reader(html).tags].count("img") == 1
 
 
+def test_no_button_copies_what_nobody_can_run(site):
+    """A word in angle brackets stands for something that only the reader knows."""
+    for uri in PAGES:
+        for command in re.findall(r'<div class="highlight (?:command|file)">(.*?)</div>', article(page(site, uri)), re.DOTALL):
+            assert not re.search(r"^git clone <|<this ", Reader(command).text, re.MULTILINE), uri
+    first = re.search(r'<div class="highlight file">(.*?)</div>', article(page(site, "README.md")), re.DOTALL)[1]
+    assert Reader(first).text.strip() == "make demo"
+
+
 # What follows from the address of the repository
 
 
@@ -304,9 +313,9 @@ def test_search_knows_the_lessons_and_not_the_decks(site):
 
 
 def test_what_is_not_in_the_navigation_leads_back(site):
-    quiz = site / "100" / "200" / "quiz" / "index.html"
-    back = re.findall(r'<a href="../">([^<]+)</a>', article(quiz))
-    assert back == [lessons.find("100/200").title] * 2
+    quiz = article(site / "100" / "200" / "quiz" / "index.html")
+    back = f'<a href="../">{lessons.find("100/200").title}</a>'
+    assert f"data-search-exclude>{back}</p>" in quiz and quiz.rstrip().endswith(f"Back to {back}</p>")
 
 
 # Links to what is no page
