@@ -234,8 +234,8 @@ def test_home_is_one_sentence_a_picture_a_start_and_the_chapters(site):
 def test_no_button_copies_what_nobody_can_run(site):
     """A word in angle brackets stands for something that only the reader knows."""
     for uri in PAGES:
-        for command in re.findall(r'<div class="highlight (?:command|file)">(.*?)</div>', article(page(site, uri)), re.DOTALL):
-            assert not re.search(r"^git clone <|<this ", Reader(command).text, re.MULTILINE), uri
+        for block in re.findall(r'<div class="highlight (?:command|file)">(.*?)</div>', article(page(site, uri)), re.DOTALL):
+            assert not re.search(r"^git clone <|<this ", Reader(block).text, re.MULTILINE), uri
     first = re.search(r'<div class="highlight file">(.*?)</div>', article(page(site, "README.md")), re.DOTALL)[1]
     assert Reader(first).text.strip() == "make demo"
 
