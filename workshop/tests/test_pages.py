@@ -15,6 +15,7 @@ from workshop.course import lessons
 from workshop.course.fences import parse
 from workshop.course.replay import replay
 from workshop.learner.workspace import files
+from workshop.setup.uv import find_uv
 from workshop.site import slides
 from workshop.tests.learner import Learner
 from workshop.tests.test_cloud import devcontainer, gitpod
@@ -89,21 +90,33 @@ def test_a_workspace_gets_ready_by_its_own_commands_with_what_is_brought_and_no_
     shutil.rmtree(home)
 
     nowhere = "http://127.0.0.1:9"
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "python3").symlink_to(Path(sys.executable).resolve())
     away = {
         "HOME": str(tmp_path),
-        "PATH": os.pathsep.join([str(Path(sys.executable).resolve().parent), os.defpath]),
+        "PATH": os.pathsep.join([str(tools), os.defpath]),
         **dict.fromkeys(["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "WORKSHOP_ARCHIVES"], nowhere),
         "GOPROXY": "off",
     }
     commands, own = devcontainer(), gitpod()["tasks"][0]
     assert own["init"] == commands["updateContentCommand"] == unpack.splitlines()[-1]
     said = sh(unpack, bring, away)
-    assert "Ready after " in said and "jaeger" not in said
+    assert "pip brings uv" in said and "Ready after " in said and "jaeger" not in said
     workspace = bring / "flask-opentelemetry"
     assert "Next: `workshop start 100/100`" in sh(f". ../class.sh\n{commands['postAttachCommand']}", workspace, away)
     assert "Next: `workshop start 100/100`" in sh(f". ../class.sh\n{own['command']}", workspace, away)
     assert not sh(". ../class.sh\nmake install", workspace, away)
-    assert "site     | installing" in sh(". ../class.sh\nmake install-site", workspace, away)
+    assert "packages | installing" in sh(". ../class.sh\nmake install-site", workspace, away)
+    for file in [path for path in workspace.glob("[1-9]00/**/*requirements.txt") if sys.version_info < (3, 14)]:
+        made = sh(f". ../class.sh\n.venv/bin/workshop environment {file.relative_to(workspace)}", workspace, away)
+        assert (Path(made.strip()) / "bin" / "python").exists()
+
+    (tools / "uv").symlink_to(find_uv().path)
+    shutil.rmtree(workspace / ".venv")
+    shutil.rmtree(bring / "cache" / "uv")
+    said = sh(". ../class.sh\nmake install", workspace, away)
+    assert "pip brings uv" not in said and "Ready after " in said
 
 
 # A lesson, added as the page says
