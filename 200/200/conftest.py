@@ -17,7 +17,7 @@ def starter(at, folder):
     lesson = lessons.find("300/200/100") if at == START else lessons.lessons()[-1]
     checkpoint = Checkpoint(lesson, MINE if at == MINE else END, folder, lambda: None, prefix=Path(sys.prefix))
 
-    checkpoint.environment |= {"AGENT": "", "OTEL_SDK_DISABLED": "true"}  # what the app tells is for other lessons to check
+    checkpoint.environment |= {"AGENT": "env", "OTEL_SDK_DISABLED": "true"}  # what the app tells is for other lessons to check
 
     @contextmanager
     def start():

@@ -3,14 +3,13 @@
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from todo import forms, imports, models, startup, telemetry, views
+from todo import forms, imports, models, startup, views
 from todo.tracing import hand_out_trace_id
 
 
 def create_app() -> Flask:
     """Make the app: its settings, its database, its pages."""
     app = Flask(__name__)
-    telemetry.set_up(app)
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///todo.db"
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"hide_parameters": True}
     app.config["WTF_CSRF_TIME_LIMIT"] = None  # a list stays open all day

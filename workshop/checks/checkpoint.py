@@ -208,6 +208,12 @@ class Checkpoint:
         self._compare_output(block, result.output)
         return result
 
+    def beside(self, name: str) -> Checkpoint:
+        """This test once more, in a copy of `src/` of its own, so that two commands can be served at the same time."""
+        return Checkpoint(
+            self.lesson, self.at, self._temporary / name, self._jaeger, self._record, turn=self.turn, prefix=self._prefix
+        )
+
     def on_the_way(self, command: str) -> Checkpoint:
         """This test on `src/` as the text has it where its command that begins so stands: later steps are not taken yet.
 

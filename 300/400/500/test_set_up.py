@@ -2,26 +2,85 @@
 
 import secrets
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
-from workshop.diagnosis.facts import climb
+from workshop.checks.app import App
+from workshop.checks.fake_server import FakeServer, response
+from workshop.checks.sandbox import OTLP_HTTP
+from workshop.diagnosis.facts import Response, climb
 from workshop.diagnosis.spans import STATEMENTS
+from workshop.telemetry.spans import Span
 
 IN_CODE, UNDER_AGENT = "AGENT= sh run.sh", "sh run.sh"
 TRACE = "workshop trace --log output.log"
-AGENTS_MARK = "telemetry.auto.version"
-OWN = {"service.instance.id", AGENTS_MARK}
+LATE = f'{TRACE} --name "GET /"'
+BAGGAGE = "todo.check=7"
+OWN = {"service.instance.id", "telemetry.auto.version"}
+
+
+@dataclass
+class Run:
+    """The app started one way and asked for all that might differ; `sent` are the spans that came by OTLP."""
+
+    app: App
+    sent: list[Span]
+    calls: list
+    agent: bool
+    added: Response
+    refused: Response
+    missing: Response
+    page: Response
+    untraced: list[Response]
+
+
+def runs(checkpoint):
+    """The same requests to the app without the agent and under it, both at the same time."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(ask, (checkpoint, checkpoint.beside("agent")), (IN_CODE, UNDER_AGENT)))
+
+
+def ask(checkpoint, command, shown=False):
+    checkpoint.environment["OTEL_BSP_SCHEDULE_DELAY"] = "60000"  # nothing leaves before the end
+    backend = FakeServer(port=checkpoint.sandbox.own_ports[OTLP_HTTP])
+    with backend, FakeServer(response('{"advice": "Go on."}')) as advisor:
+        checkpoint.environment["FLASK_ADVISOR_URL"] = advisor.url
+        with checkpoint.serve(command, shown=shown) as app:
+            agent = any("auto_instrumentation" in p.environ().get("PYTHONPATH", "") for p in app.processes())
+            unsampled = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+            asked = {
+                "added": app.submit("/add", {"text": "Buy milk"}),
+                "refused": app.post("/add", {"text": "forged"}, wanted=400),
+                "missing": app.get("/no-such-page", wanted=404),
+                "page": app.get("/", traceparent=True, headers={"baggage": BAGGAGE}),
+                "untraced": [app.get("/", traced=False, headers={"traceparent": unsampled}), app.get("/health", traced=False)],
+            }
+    return Run(app, backend.stored.spans, advisor.requests, agent, **asked)
 
 
 @pytest.mark.before("still-under-agent")
 def test_the_spans_are_the_same_with_the_agent_and_without(checkpoint):
-    in_code, sources = observed(checkpoint, IN_CODE)
-    checkpoint.run(f"{TRACE} | grep")
-    under_agent, others = observed(checkpoint, UNDER_AGENT)
-
+    in_code, under_agent = checkpoint.shared(runs)
+    checkpoint.must(
+        not in_code.agent,
+        "still-under-agent",
+        seen=f"`{IN_CODE}` starts the agent",
+        expected="the app without it",
+        why="src/run.sh starts the agent although AGENT is empty; `${AGENT:-…}` with a colon does so, too",
+        do="begin the last line of src/run.sh with ${AGENT-opentelemetry-instrument}",
+    )
+    checkpoint.must(
+        in_code.app.spans,
+        "no-word",
+        seen=f"`{IN_CODE}`: the app answers, and does not tell of any span until its end",
+        expected="a SERVER span for each request",
+        why="nothing sets telemetry up, or what waits in the batch is not sent when Python ends",
+    )
+    for run in (in_code, under_agent):
+        complete(checkpoint, run)
     same(checkpoint, spans(in_code), spans(under_agent))
-    same(checkpoint, sources, others)
     made, given = resource(in_code), resource(under_agent)
     checkpoint.must(
         made == given,
@@ -31,70 +90,42 @@ def test_the_spans_are_the_same_with_the_agent_and_without(checkpoint):
         why="a resource that is put together by hand does not read what stands in the environment",
         do="make it with `Resource.create()`",
     )
-    assert AGENTS_MARK in under_agent.spans[0].resource
+    if checkpoint.showing:
+        show(checkpoint, under_agent)
 
 
-@pytest.mark.before("two-apps")
-def test_two_apps_in_one_process_make_one_span_for_each_request(checkpoint):
-    printed = checkpoint.run("OTEL_TRACES_EXPORTER=console python -c 'from todo").output.strip()
+@pytest.mark.before("still-under-agent")
+def test_trace_and_baggage_go_on_to_the_advisor(checkpoint):
+    in_code, _ = checkpoint.shared(runs)
+    checkpoint.must(not in_code.agent, "still-under-agent", f"`{IN_CODE}` starts the agent", "the app without it", "")
+    [call] = [call for call in in_code.calls if in_code.page.trace_id in call.headers.get("traceparent", "")] or [None]
     checkpoint.must(
-        printed == "2",
-        "two-apps",
-        seen=f"two apps and a request to each:\n{printed}",
-        expected="2, the number of SERVER spans, and not a word else",
-        why="a second set-up must find the first one and leave it as it is, and each app must be watched",
+        call and call.headers.get("baggage") == BAGGAGE,
+        "baggage-lost",
+        seen="GET / came with baggage, and the call to the advisor went on without"
+        + ("" if call else " it, nor with the trace"),
+        expected=f"the headers traceparent and baggage ({BAGGAGE})",
+        why="OpenTelemetry carries both by itself; `set_global_textmap` replaces what carries them, and the last call counts",
+        do="take the propagator out: the default is tracecontext and baggage",
     )
-    checkpoint.run("python -c 'from opentelemetry import trace")
-
-    late = checkpoint.on_the_way(TRACE)
-    with late.serve(IN_CODE, shown=True, jaeger=True) as app:
-        late.run("curl -s -o /dev/null -w")
-        app.get("/")
-    late.run(TRACE)
-    assert {span.name for span in app.spans if span.parent_id is None} == {"GET /"}
-    assert climb(app.facts(), STATEMENTS).rung == "too-late"
 
 
-def observed(checkpoint, command):
-    """The app, started so and asked for all that might differ, and where the spans of its POST came from."""
-    checkpoint.database.unlink(missing_ok=True)
-    checkpoint.environment["OTEL_BSP_SCHEDULE_DELAY"] = "60000"  # nothing leaves before the end
-    with checkpoint.serve(command, jaeger=True) as app:
-        added = app.submit("/add", {"text": "Buy milk"})
-        refused = app.post("/add", {"text": "forged"}, wanted=400)
-        missing = app.get("/no-such-page", wanted=404)
-        page = app.get("/", traceparent=True)
-        unsampled = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
-        untraced = [app.get("/", traced=False, headers={"traceparent": unsampled}), app.get("/health", traced=False)]
-
+def complete(checkpoint, run):
+    """Each request has its one SERVER span, below it its statements, and nothing is there that nobody asked for."""
+    app = run.app
+    app.sql_below(app.server_span(run.page, name="GET /", route="/"))
+    app.sql_below(app.server_span(run.added, name="POST /add", route="/add"))
+    app.server_span(run.missing, name="GET /no-such-page")
     checkpoint.must(
-        command != IN_CODE or not any(AGENTS_MARK in span.resource for span in app.spans),
-        "still-under-agent",
-        seen=f"`{IN_CODE}`, and spans with {AGENTS_MARK} in their resource",
-        expected="spans that your own set-up makes",
-        why="src/run.sh starts the agent although AGENT is empty; `${AGENT:-…}` with a colon does so, too",
-        do="begin the last line of src/run.sh with ${AGENT-opentelemetry-instrument}",
-    )
-    checkpoint.must(
-        app.spans,
-        "no-word",
-        seen=f"`{command}`: the app answers, and does not tell of any span until its end",
-        expected="a SERVER span for each request",
-        why="nothing sets telemetry up, or what waits in the batch is not sent when Python ends",
-    )
-    app.sql_below(app.server_span(page, name="GET /", route="/"))
-    app.sql_below(app.server_span(added, name="POST /add", route="/add"))
-    app.server_span(missing, name="GET /no-such-page")
-    checkpoint.must(
-        app.facts().spans_of(refused),
+        app.facts().spans_of(run.refused),
         "refused-unseen",
         seen="a forged form was refused with 400, and no span tells of it",
         expected="a SERVER span for every request, also for one that is refused at once",
         why="what hooks into the app first runs first; the form was refused before the instrumentation saw it",
-        do="set telemetry up as soon as there is an app, before CSRFProtect(app)",
+        do="set telemetry up before CSRFProtect(app): as soon as there is an app, or before it is imported",
     )
-    app.server_span(refused)
-    recorded = [str(answer) for answer in untraced if app.facts().spans_of(answer)]
+    app.server_span(run.refused)
+    recorded = [str(answer) for answer in run.untraced if app.facts().spans_of(answer)]
     checkpoint.must(
         not recorded,
         "unsampled",
@@ -103,28 +134,32 @@ def observed(checkpoint, command):
         why="a sampler that is given in code replaces the default, which follows the caller",
         do="leave the sampler out, and the provider asks OTEL_TRACES_SAMPLER",
     )
-    stored = app.in_jaeger(added)
-    return app, Counter(
-        (f"{span.kind.upper()} {span.name} by {span.scope}", span.scope_version)
-        for span in (stored, *app.below(stored, where="jaeger"))
+    checkpoint.must(
+        len(run.sent) == len(app.spans),
+        "not-sent",
+        seen=f"{len(app.spans)} spans on the console, and {len(run.sent)} came by OTLP",
+        expected="each span once in both places",
+        why="each span processor hands the spans to its own exporter, and only to that",
+        do="give the provider one BatchSpanProcessor for ConsoleSpanExporter() and one for OTLPSpanExporter()",
     )
 
 
-def spans(app):
+def spans(run):
     """Each span of a run, without what is another one in each run: ids, times, values."""
-    names = {span.span_id: span.name for span in app.spans}
+    database = str(run.app.checkpoint.database)  # some spans are named after it
+    names = {span.span_id: span.name.replace(database, "todo.db") for span in run.sent}
     return Counter(
         (
-            f"{span.kind.upper()} {span.name}, {span.status}"
+            f"{span.kind.upper()} {names[span.span_id]}, {span.status}, by {span.scope} {span.scope_version}"
             + (f", below {names.get(span.parent_id, 'a span of the caller')}" if span.parent_id else ""),
             ", ".join(sorted(span.attributes)),
         )
-        for span in app.spans
+        for span in run.sent
     )
 
 
-def resource(app):
-    return {name: value for name, value in app.spans[0].resource.items() if name not in OWN}
+def resource(run):
+    return {name: value for name, value in run.app.spans[0].resource.items() if name not in OWN}
 
 
 def same(checkpoint, in_code, under_agent):
@@ -135,5 +170,24 @@ def same(checkpoint, in_code, under_agent):
         seen="\n".join(f"{how}: {what} {more}" for how, some in found.items() for what, more in some[:3]),
         expected="span for span what comes under the agent",
         why="the agent instruments all that is installed and known; your set-up instruments what it names",
-        do="name it in src/todo/telemetry.py, beside the others",
+        do="name it in src/telemetry.py, beside the others",
     )
+
+
+def show(checkpoint, under_agent):
+    """What the page shows: the call that does what the agent does, spans that are lost, and what SIGTERM costs."""
+    initialized = ask(checkpoint.on_the_way(IN_CODE), IN_CODE, shown=True)
+    same(checkpoint, spans(initialized), spans(under_agent))
+    late = checkpoint.on_the_way(LATE)
+    with late.serve(IN_CODE) as app:
+        app.get("/")
+        late.run("curl -s -o /dev/null -w")
+    late.run(LATE)
+    late.run("grep -c 'POST")
+    assert {span.name for span in app.spans if span.kind == "server"} >= {"GET /"}
+    assert climb(app.facts(), STATEMENTS).rung == "too-late"
+    checkpoint.run(f"{TRACE} | grep")
+    for misspelt in ("opentelemetry-instrument", "AGENT="):
+        checkpoint.run(f"OTEL_TRACES_EXPORTER=consle {misspelt}")
+    for server in ("flask", "gunicorn"):
+        checkpoint.run(f"AGENT= python terminate.py {server}", OTEL_BSP_SCHEDULE_DELAY="60000")
