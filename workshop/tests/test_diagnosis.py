@@ -198,7 +198,7 @@ FAULTS = {
     "switched-off": {**with_run_sh("=console,otlp", "=none"), "spans": [], "stored": None},
     "not-on-console": {**with_run_sh("=console,otlp", "=otlp"), "spans": [], "stored": None},
     "cut-off-by-tee": {**with_run_sh("tee -i", "tee"), "spans": [], "stored": None},
-    "second-provider": {"output": "Overriding of current TracerProvider is not allowed\n"},
+    "second-provider": {"output": "Overriding of current TracerProvider is not allowed\n", "spans": [], "stored": None},
     "no-span": {"spans": [replace(SPAN, attributes={})], "stored": None},
     "internal": {"spans": [replace(SPAN, kind="internal", parent_id="c" * 16)]},
     "wrong-service": {"spans": [UNNAMED]},
