@@ -65,7 +65,6 @@ def test_a_text_that_makes_no_sense_comes_back_with_the_reason_and_any_other_is_
     _, answers, _ = checkpoint.shared(visit)
 
     long = answers["long"].text
-    without_marks(checkpoint, answers["long"])
     explained(checkpoint, [answers["huge"]])
     checkpoint.must(
         "Write down" in answers["blank"].text and "at most 256" in long and TOO_LONG in long,
@@ -132,16 +131,4 @@ def explained(checkpoint, answers):
         seen=f"{bare}: {bare.status} with a page of the server's own" if bare else "",
         expected="your error page, with the way back to the list",
         why="an error is a page too, and people must find their way home from it",
-    )
-
-
-def without_marks(checkpoint, page):
-    marked = [line for line in page.text.splitlines() if line.startswith(("+", "@@"))]
-    checkpoint.must(
-        not marked,
-        "diff-marks",
-        seen=f"a page with the line {marked[0][:60]!r}" if marked else "",
-        expected="a page without the marks of a diff",
-        why="a line that begins with `+` in the lesson is new; the `+` itself is not part of it",
-        do="take the `+` out of the first column in src/todo/templates/, and leave out lines that begin with `-` or `@@`",
     )

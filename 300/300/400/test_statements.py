@@ -53,7 +53,6 @@ def visit(checkpoint):
 def test_a_database_from_before_keeps_its_tasks_and_gets_steps(checkpoint):
     app, answers = checkpoint.shared(visit)
 
-    without_marks(checkpoint, answers["done"])
     done, undone = answers["done"].text, answers["undone"].text
     checkpoint.must(
         "Fill the can" in done and "is-done" in done and "is-done" not in undone,
@@ -142,15 +141,3 @@ def add_tasks(app, numbers):
         app.post("/add", {**form, "text": f"task {number}"})
         answer = app.post(f"/tasks/{number}/steps", {**form, "text": f"step {number}"})
     return answer
-
-
-def without_marks(checkpoint, page):
-    marked = [line for line in page.text.splitlines() if line.startswith(("+", "@@"))]
-    checkpoint.must(
-        not marked,
-        "diff-marks",
-        seen=f"a page with the line {marked[0][:60]!r}" if marked else "",
-        expected="a page without the marks of a diff",
-        why="a line that begins with `+` in the lesson is new; the `+` itself is not part of it",
-        do="take the `+` out of the first column in src/todo/templates/, and leave out lines that begin with `-` or `@@`",
-    )
