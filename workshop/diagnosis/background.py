@@ -15,7 +15,7 @@ def in_the_background(f: Facts) -> Diagnosis | None:
     if not begun:
         return None
     part = _first_traceback(f.output[begun[-1].end() :])
-    where = frame(part)
+    where = _place(f, part)
     return Diagnosis(
         "background-failed",
         f"{where or 'in the background'}: {exception(part)}\n{begun[-1][0].strip()}",
@@ -29,7 +29,7 @@ def in_the_background(f: Facts) -> Diagnosis | None:
 def held_by_a_future(f: Facts) -> Diagnosis | None:
     if not f.held:
         return None
-    where = frame(f.held)
+    where = _place(f, f.held)
     return Diagnosis(
         "held-by-a-future",
         f"{where or 'in a function that was submitted'}: {exception(f.held)}",
@@ -38,6 +38,16 @@ def held_by_a_future(f: Facts) -> Diagnosis | None:
         f"mend {where or 'the function'}; to see such an error, ask the Future: `.result()`, or `.exception()` in a done-callback",
         f.lesson,
     )
+
+
+def _place(f: Facts, told: str) -> str:
+    """Where a traceback leads in the learner's files; without a line of theirs, the function called, or what starts the work."""
+    called = re.search(r"^TypeError: (?:\w+\.)*(\w+)\(\)", told, re.MULTILINE)
+    for pattern in ([rf"^\s*def {called[1]}\b"] if called else []) + [r"\.submit\(|Thread\(|Process\("]:
+        for path, text in f.files.items():
+            if path.endswith(".py") and (found := re.search(pattern, text, re.MULTILINE)):
+                return frame(told) or f"src/{path}:{text.count(chr(10), 0, found.end()) + 1}"
+    return frame(told)
 
 
 def _first_traceback(text: str) -> str:

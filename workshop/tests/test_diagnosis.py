@@ -444,6 +444,33 @@ def test_a_span_that_is_open_while_the_app_serves_makes_every_request_internal(t
     assert found.rung == "internal" and "INTERNAL" in found.seen
 
 
+BACKGROUND_WORK = {
+    "a Future that nobody asks": ("ThreadPoolExecutor(1).submit(lambda: nobody_knows)", "held-by-a-future"),
+    "arguments that do not fit": ("ThreadPoolExecutor(1).submit(health, 1, 2)", "held-by-a-future"),
+    "no app context": ("ThreadPoolExecutor(1).submit(db.session.commit)", "held-by-a-future"),
+    "a Future that is asked": ("ThreadPoolExecutor(1).submit(lambda: nobody_knows).exception()", "no-work"),
+    "a thread": ("Thread(target=lambda: nobody_knows).start()", "background-failed"),
+}
+
+
+@pytest.mark.parametrize("lesson", ["300/200/200", "300/300/100"])
+def test_what_fails_in_the_background_is_shown_without_a_change_of_the_app(tmp_path: Path, lesson: str):
+    """One run for each piece of work would take long: they stand in views of their own, and each app fails in one way."""
+    for number, (what, (work, rung)) in enumerate(BACKGROUND_WORK.items()):
+        if lesson == "300/200/200" and number not in (0, 4):
+            continue
+        first_line = '     """Say that the app is alive, without asking the database."""'
+        imports = ["+    from concurrent.futures import ThreadPoolExecutor", "+    from threading import Thread"]
+        checkpoint = turned(tmp_path / str(number), lesson, diff("src/todo/views.py", first_line, *imports, f"+    {work}"))
+        with checkpoint.serve() as app:
+            app.get("/health")
+        found = rung_of(lambda checkpoint=checkpoint: checkpoint.must(False, "no-work", "no work", "work", "it is due"))
+        assert found.rung == rung, what
+        if rung != "no-work":
+            assert re.search(r"src/todo/views\.py:\d+|Working outside of application context", found.seen), found.seen
+        assert "workshop_observe" not in app.output and "sitecustomize" not in app.output
+
+
 def test_a_proxy_that_drops_the_header_between_two_services_is_named(tmp_path: Path):
     checkpoint, port = turned(tmp_path, "300/400/300"), free_port()
     checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"

@@ -186,3 +186,10 @@ def test_a_lesson_is_done_only_when_every_test_of_it_ran_and_passed(run, bare, h
     code, said = run(*options, *([] if options and options[-1].startswith(name) else [name]))
     assert code == 0, said
     assert (name in bare.workspace.progress()["done"]) is done
+
+
+def test_a_pytest_that_does_not_know_the_workshop_says_what_to_do():
+    line = [sys.executable, "-m", "pytest", "-p", "no:workshop", "300/300/100"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "`source .venv/bin/activate`" in done.stderr and "Traceback" not in done.stderr
