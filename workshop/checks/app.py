@@ -66,8 +66,7 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
             self.port = sandbox.ports[self.shown_port]
         sandbox.running += 1
         self._taken = is_listening(self.port)  # by another program: what answers there is not this app
-        default = OTLP_HTTP if "http/protobuf" in self._files.get(facts.script(self.line), "") else OTLP_GRPC
-        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{sandbox.ports[default]}", **self._environment}
+        env = {**self._default_endpoint(), **self._environment}
         self._process = Process(sandbox.swap(self.line), sandbox.folder, env, separate_stderr=True)
         super().__init__(f"http://127.0.0.1:{self.port}")
         self._process.wait_until(self._known_to_listen_or_not, LISTEN_SECONDS)
@@ -75,6 +74,16 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
             self._process.wait(1)  # until its last words are read
         self._listened = self._process.exit_code is None and not self._taken and is_listening(self.port)
         self.require(STARTS)
+
+    def _default_endpoint(self) -> dict[str, str]:
+        """The exporter's default endpoint with this run's port, where the script names none.
+
+        A script that assigns the variable is left alone: of one that forgets `export` the shell would pass on the value."""
+        script = self._files.get(facts.script(self.line), "")
+        if "OTEL_EXPORTER_OTLP_ENDPOINT" in script:
+            return {}
+        port = self.checkpoint.sandbox.ports[OTLP_HTTP if "http/protobuf" in script else OTLP_GRPC]
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{port}"}
 
     def stop(self) -> None:
         """Stop the app as Ctrl-C does, and whatever of it does not stop by force."""
