@@ -35,7 +35,28 @@ class LessonName(click.ParamType):
         return [CompletionItem(x.name, help=x.title) for x in lessons.lessons() if x.name.startswith(incomplete)]
 
 
-LESSON = LessonName()
+class ProgramName(click.ParamType):
+    """The name of a program that runs beside the app, such as jaeger."""
+
+    name = "program"
+
+    def convert(self, value, param, ctx):
+        from workshop.programs.program import find
+
+        try:
+            return find(value).name
+        except UserError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx, param, incomplete):
+        from click.shell_completion import CompletionItem
+
+        from workshop.programs.program import programs
+
+        return [CompletionItem(name, help=x.title) for name, x in programs().items() if name.startswith(incomplete)]
+
+
+LESSON, PROGRAM = LessonName(), ProgramName()
 AUTHORS = "For authors"
 OF_A_DIFF = {"-": "red", "+": "green", "@": "cyan"}
 
@@ -296,33 +317,39 @@ def _current() -> Lesson:
 
 
 @main.command()
-def up() -> None:
-    """Start Jaeger, by the first road that works here.
+@click.argument("program", type=PROGRAM, nargs=-1)
+def up(program: tuple[str, ...]) -> None:
+    """Start what your lesson needs, by the first way that works here; or PROGRAM.
 
-    The roads: JAEGER_URL, one that already answers, Docker, one that is on this machine, the official archive, a build by Go.
+    Today that is Jaeger. The ways: the address in a setting (JAEGER_URL), one that already answers, Docker, one that is on
+    this machine, the official archive, a build by Go.
 
-    Example: workshop up
+    \b
+    Examples:
+      workshop up
+      workshop up jaeger
     """
-    from workshop.programs import jaeger
+    from workshop.programs import lifecycle
 
-    jaeger.up(say)
+    lifecycle.up(program, say)
 
 
 @main.command()
-def down() -> None:
-    """Stop what `workshop up` started, and nothing else.
+@click.argument("program", type=PROGRAM, nargs=-1)
+def down(program: tuple[str, ...]) -> None:
+    """Stop what `workshop up` started, and nothing else; or only PROGRAM.
 
     Example: workshop down
     """
-    from workshop.programs import jaeger
+    from workshop.programs import lifecycle
 
-    jaeger.down(say)
+    lifecycle.down(program, say)
 
 
 @main.command()
 @click.option("--export", is_flag=True, help="Print what you have done as one line of JSON, for who looks after a class.")
 def status(export: bool) -> None:
-    """Say whether Jaeger runs, how it came, and where it is.
+    """Say which programs run, how they came, and where they are.
 
     \b
     Examples:
@@ -332,9 +359,9 @@ def status(export: bool) -> None:
     if export:
         click.echo(Workspace().exported())  # as it is
         return
-    from workshop.programs import jaeger
+    from workshop.programs import lifecycle
 
-    for name, value in jaeger.status():
+    for name, value in lifecycle.status():
         say(f"{name:<18}{value}")
 
 

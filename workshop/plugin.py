@@ -68,12 +68,13 @@ class Session:
         """The Jaeger of the checks, started at first use. Raises Broken when there is no quick way to one."""
         from workshop.diagnosis.arrival import jaeger_not_up
         from workshop.diagnosis.facts import Facts
-        from workshop.programs.jaeger import JaegerError, for_checks
+        from workshop.programs.jaeger import for_checks
+        from workshop.programs.lifecycle import ProgramError
 
         if self._jaeger is None:
             try:
                 self._jaeger = for_checks()
-            except JaegerError as error:
+            except ProgramError as error:
                 raise Broken(jaeger_not_up(Facts("", "", jaeger_problem=str(error)))) from None
         return self._jaeger
 

@@ -10,16 +10,15 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from workshop.course.pins import canonical, pins
-from workshop.doctor.machine import APP, GB, NEEDED, TYPED, Machine
+from workshop.doctor.machine import GB, NEEDED, TYPED, Beside, Machine
 
 OK, NOTE, FIX = "ok", "note", "fix"
-# Measured with empty caches: Go keeps 1.3 GB of Jaeger's modules and 1.6 GB of what it compiles.
-GO_BUILD = 3.2 * GB
 PLENTY, LEAST = 1 * GB, 0.3 * GB
-APP_AND_JAEGER = 0.5 * GB
+APP_AND_BROWSER = 0.4 * GB
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def examine(m: Machine) -> list[Finding]:
     installed = [packages(m)]
     if "packaging" in m.packages:
         installed += [release(m), sqlalchemy(m), dependencies(m)]
-    here = [commands(m), *ports(m), jaeger(m), docker(m), disk(m), *memory(m)]
+    here = [commands(m), *ports(m), *map(partial(program, m), m.programs), docker(m), disk(m), *memory(m)]
     shell = [*variables(m), *proxies(m), *interrupts(m), encoding(m)]
     return [*first, environment(m), *installed, *here, *shell, repository(m), *source(m)]
 
@@ -204,35 +203,35 @@ def ports(m: Machine) -> list[Finding]:
             found.append(Finding(OK, "ports", f"{port} is your app's: {owner}"))
         elif owner:
             stop = f"`kill {number[1]}`" if number else f"`sudo lsof -nP -iTCP:{port} -sTCP:LISTEN` names it; stop it"
-            wants = "your app listens there" if port == APP else "Jaeger listens there"
+            listener = next((program.title for program in m.programs if port in program.ports), "your app")
             do = f"{stop}, if you do not need it"
-            found.append(Finding(FIX, "ports", f"{port} is taken by {owner}", f"free: {wants}", do))
+            found.append(Finding(FIX, "ports", f"{port} is taken by {owner}", f"free: {listener} listens there", do))
         else:
             free.append(str(port))
     return found + ([Finding(OK, "ports", f"free: {', '.join(free)}")] if free else [])
 
 
-def jaeger(m: Machine) -> Finding:
-    """Whether a Jaeger runs, or which road leads to one."""
-    if m.jaeger.startswith("running"):
-        return Finding(OK, "jaeger", m.jaeger)
-    if not m.jaeger.startswith("not running"):
-        seen, _, do = m.jaeger.partition("\n")
-        return Finding(FIX, "jaeger", seen, "a Jaeger that answers, or none", do or "`workshop status`")
-    if m.docker == "":
-        return Finding(OK, "jaeger", "`workshop up` starts it in a container")
-    if m.binary:
-        return Finding(OK, "jaeger", "its program is on this machine; `workshop up` starts it")
-    far = [f"{m.archive} can be reached for its archive"] * bool(m.archive) + [f"{m.go} can build it"] * bool(m.go)
+def program(m: Machine, p: Beside) -> Finding:
+    """Whether a program runs that the lesson needs, or how it can come."""
+    if p.runs:
+        return Finding(OK, p.name, p.state)
+    if not p.state.startswith("not running"):
+        seen, _, do = p.state.partition("\n")
+        return Finding(FIX, p.name, seen, "one that answers, or none", do or "`workshop status`")
+    if m.docker == "" and p.contained:
+        return Finding(OK, p.name, f"`{p.up}` starts it in a container")
+    if p.here:
+        return Finding(OK, p.name, f"its program is on this machine; `{p.up}` starts it")
+    far = [f"{p.archive} can be reached for its archive"] * bool(p.archive) + [f"{p.go} can build it"] * bool(p.go)
     if far:
         seen = f"not here yet; {' and '.join(far)}"
-        return Finding(NOTE, "jaeger", seen, "Jaeger on this machine, from lesson 300/300/300 on", "`workshop up`")
+        return Finding(NOTE, p.name, seen, f"{p.title} on this machine, from the lesson on that starts it", f"`{p.up}`")
     return Finding(
         FIX,
-        "jaeger",
+        p.name,
         "not here, no Docker, no Go, and its archive cannot be reached",
-        "one of these roads",
-        "`workshop up` tries them all and says why each one fails",
+        "one of these ways to it",
+        f"`{p.up}` tries them all and says why each one fails",
     )
 
 
@@ -250,25 +249,26 @@ def docker(m: Machine) -> Finding:
     elif "WSL" in m.place:
         do = "start Docker Desktop on Windows and switch on its WSL integration for this distribution"
     elif m.place:
-        do = "nothing, if the jaeger line is ok: the engine lives outside of this container"
+        do = "nothing, if the lines of the programs are ok: the engine lives outside of this container"
     else:
         do = "`sudo systemctl start docker`"
     return Finding(NOTE, "docker", f"installed; {m.docker}", "an engine that answers, where you want to use it", do)
 
 
 def disk(m: Machine) -> Finding:
-    near = m.jaeger.startswith("running") or m.docker == "" or m.binary
-    need = PLENTY if near or m.archive else PLENTY + GO_BUILD
+    built = [p for p in m.programs if p.build and not (p.runs or p.here or p.archive or (m.docker == "" and p.contained))]
+    need = PLENTY + sum(p.build for p in built)
     seen = f"{m.free / GB:.1f} GB free"
     if m.free >= need:
         return Finding(OK, "disk", seen)
-    why = "" if need == PLENTY else ", of which Go's build of Jaeger takes 3.2, once"
+    why = "".join(f", of which Go's build of {p.title} takes {p.build / GB:.1f}, once" for p in built)
     return Finding(
         FIX if m.free < LEAST else NOTE,
         "disk",
         seen,
         f"{need / GB:.1f} GB{why}",
-        "free some space; in the end `go clean -cache -modcache` empties Go's caches" if m.go else "free some space",
+        "free some space"
+        + ("; in the end `go clean -cache -modcache` empties Go's caches" if any(p.go for p in built) else ""),
     )
 
 
@@ -276,10 +276,11 @@ def memory(m: Machine) -> list[Finding]:
     if m.memory is None:
         return []
     seen = f"{m.memory / GB:.1f} GB available"
-    if m.memory >= APP_AND_JAEGER:
+    need = APP_AND_BROWSER + sum(p.memory for p in m.programs)
+    if m.memory >= need:
         return [Finding(OK, "memory", seen)]
-    expected = f"{APP_AND_JAEGER / GB:.1f} GB for the app, Jaeger and a browser"
-    return [Finding(NOTE, "memory", seen, expected, "close some programs")]
+    beside = ", ".join(["the app", *(p.title for p in m.programs)])
+    return [Finding(NOTE, "memory", seen, f"{need / GB:.1f} GB for {beside} and a browser", "close some programs")]
 
 
 def variables(m: Machine) -> list[Finding]:

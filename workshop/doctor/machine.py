@@ -21,7 +21,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from workshop.course.pins import canonical
@@ -51,6 +51,27 @@ class Package:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A program that the learner's lesson needs, and how it can come. Sizes are in bytes."""
+
+    name: str
+    title: str
+    up: str  # the command that brings it
+    ports: tuple[int, ...] = ()
+    state: str = "not running"  # the first line of `workshop status`
+    contained: bool = True  # whether there is a container of it
+    here: bool = False  # whether its executable is on this machine
+    archive: str = ""  # the host of its archive, if it can be reached
+    go: str = ""  # a Go that can build it
+    build: float = 0  # what Go's caches take for that
+    memory: float = 0
+
+    @property
+    def runs(self) -> bool:
+        return self.state.startswith("running")
+
+
+@dataclass(frozen=True)
 class Machine:
     """What `gather` saw. Sizes are in bytes; an empty text means that there is nothing to say against it."""
 
@@ -73,11 +94,8 @@ class Machine:
     packages: dict[str, Package] = field(default_factory=dict)
     listeners: dict[int, str] = field(default_factory=dict)  # taken port: by what
     own: tuple[int, ...] = ()  # the taken ports whose program was started in this src/
-    jaeger: str = "not running"  # the first line of `workshop status`
-    binary: bool = False  # whether Jaeger's program is on this machine
+    programs: tuple[Beside, ...] = ()
     docker: str | None = None  # None: not installed; else why no engine answers
-    archive: str = ""  # the host of Jaeger's archive, if it can be reached
-    go: str = ""  # a Go that can build Jaeger
     free: float = 100 * GB
     memory: float | None = 16 * GB  # None: not known
     exported: dict[str, str] = field(default_factory=dict)
@@ -88,8 +106,8 @@ class Machine:
     shadows: tuple[str, ...] = ()
 
 
-def gather(root: Path = ROOT, ports: dict[str, int] | None = None) -> Machine:
-    """Look at this machine. `ports` are those of the app and of Jaeger, by what listens there; tests take others."""
+def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] | None = None) -> Machine:
+    """Look at this machine. The port of the app and those of each program are the usual ones, unless a test takes others."""
     base = {
         "system": platform.system(),
         "processor": platform.machine(),
@@ -102,22 +120,24 @@ def gather(root: Path = ROOT, ports: dict[str, int] | None = None) -> Machine:
         return Machine(**base)  # the rest of the workshop cannot be read here
 
     from workshop.checks.sandbox import Sandbox
-    from workshop.programs import roads
-    from workshop.programs.program import JAEGER
+    from workshop.programs.lifecycle import docker_trouble, needed
     from workshop.setup.addresses import address
     from workshop.setup.cache import cache_folder
     from workshop.setup.ports import is_listening
 
-    ports = ports or {"app": APP, **JAEGER.ports}
-    page = address(ports["app"])
+    page = address(app)
     watched = {root / ".saved", root / "src", cache_folder()}
     prefix = Path(sys.prefix).resolve()
-    state, why_no_docker = _jaeger_and_docker(root, ports)
-    wanted = [ports["app"]] if state.startswith("running") else list(ports.values())
-    owners = {port: _owner(port) if is_listening(port) else ("", None) for port in wanted}
-    binary = roads.at_hand(JAEGER) is not None
-    near = state.startswith("running") or why_no_docker == "" or binary
-    archive, go = ("", "") if near else _far_roads()
+    wanted = needed(root)
+    states = {
+        program.name: lambda program=program: _state(program, root, (ports or {}).get(program.name)) for program in wanted
+    }
+    seen = _together(docker_=lambda: docker_trouble(PATIENCE), **states)
+    docker = seen.get("docker_", "no engine answers in time")
+    silent = lambda program: (f"{program.title} does not answer in time", ())  # noqa: E731
+    programs = tuple(_beside(program, *seen.get(program.name, silent(program)), docker == "") for program in wanted)
+    listening = [app, *(port for program in programs if not program.runs for port in program.ports)]
+    owners = {port: _owner(port) if is_listening(port) else ("", None) for port in listening}
     return Machine(
         **base,
         place=_place(),
@@ -133,11 +153,8 @@ def gather(root: Path = ROOT, ports: dict[str, int] | None = None) -> Machine:
         packages=_packages(),
         listeners={port: owner for port, (owner, _) in owners.items()},
         own=tuple(port for port, (_, folder) in owners.items() if folder == root / "src"),
-        jaeger=state,
-        binary=binary,
-        docker=why_no_docker,
-        archive=archive,
-        go=go,
+        programs=programs,
+        docker=docker,
         free=min(shutil.disk_usage(_existing(path)).free for path in watched),
         memory=_memory(),
         exported=_exported(),
@@ -156,41 +173,37 @@ def _newer() -> str:
     return next((name for name in names if shutil.which(name) and runs(name)), "")
 
 
-def _jaeger_and_docker(root: Path, ports: dict[str, int]) -> tuple[str, str | None]:
-    """The first line of `workshop status`, and why Docker cannot run Jaeger (None: it is not installed)."""
-    from workshop.programs import jaeger
+def _state(program, root: Path, given: dict[str, int] | None) -> tuple[str, tuple[int, ...]]:
+    """The first line of `workshop status` about a program, and its ports."""
+    from workshop.programs.lifecycle import ProgramError, Service
 
-    own_ports = {name: port for name, port in ports.items() if name != "app"}
-    answers = _together(status=lambda: jaeger.status(root / ".saved", own_ports)[0][1], docker=_docker)
-    return answers.get("status", "Jaeger does not answer in time"), answers.get("docker", "no engine answers in time")
-
-
-def _docker() -> str | None:
-    from workshop.setup.commands import CommandFailed, run
-
-    if not shutil.which("docker"):
-        return None
+    service = Service(program, root / ".saved", given)
+    state = service.status()[0][1]
     try:
-        run(["docker", "version", "--format", "{{.Server.Version}}"], seconds=PATIENCE)
-    except CommandFailed as error:
-        return f"no engine answers: {str(error).splitlines()[-1]}"
-    try:
-        run(["docker", "compose", "version"], seconds=PATIENCE)
-    except CommandFailed:
-        return "an engine answers, and it has no `docker compose`"
-    return ""
+        return state, tuple(service.ports.values())
+    except ProgramError:
+        return state, ()  # the state says which setting is no port
 
 
-def _far_roads() -> tuple[str, str]:
-    """The host of Jaeger's archive if it can be reached, and the Go that can build Jaeger if it is here."""
-    answers = _together(archive=_archive, go=_go)
-    return answers.get("archive", ""), answers.get("go", "")
+def _beside(program, state: str, ports: tuple[int, ...], docker: bool) -> Beside:
+    """What is known of a program; the far ways to it are looked for where there is no near one."""
+    from workshop.programs.methods import at_hand
+
+    contained = bool(program.image)
+    seen = Beside(program.name, program.title, program.up, ports, state, contained, memory=program.memory)
+    here = at_hand(program) is not None
+    if seen.runs or (docker and contained) or here:
+        return replace(seen, here=here)
+    far = _together(archive=lambda: _archive(program), go=lambda: _go(program))
+    build = program.go.disk if program.go else 0
+    return replace(seen, archive=far.get("archive", ""), go=far.get("go", ""), build=build)
 
 
-def _archive() -> str:
-    from workshop.programs.program import JAEGER
-
-    address = urllib.parse.urlsplit(JAEGER.archive_address(JAEGER.archive_sums))
+def _archive(program) -> str:
+    """The host of a program's archive if it can be reached."""
+    if not program.archive:
+        return ""
+    address = urllib.parse.urlsplit(program.archive_address)
     if address.scheme in urllib.request.getproxies():
         return f"{address.hostname} (by your proxy)"
     try:
@@ -201,15 +214,17 @@ def _archive() -> str:
     return address.hostname
 
 
-def _go() -> str:
-    from workshop.programs.program import JAEGER
+def _go(program) -> str:
+    """The Go of this machine if it can build the program."""
     from workshop.setup.commands import CommandFailed, run
 
+    if not program.go:
+        return ""
     try:
         version = run(["go", "env", "GOVERSION"], seconds=PATIENCE).strip()
     except CommandFailed:
         return ""
-    return version if tuple(map(int, re.findall(r"\d+", version)[:3])) >= JAEGER.go.needs else ""
+    return version if tuple(map(int, re.findall(r"\d+", version)[:3])) >= program.go.needs else ""
 
 
 def _together(**questions: Callable) -> dict:

@@ -1,58 +1,83 @@
-"""The programs that run beside the learner's app: which version, where each can be had, where it listens.
+"""What is known of a program that runs beside the learner's app: its version, where it can be had, where it listens.
 
-A version is pinned here and nowhere else. Standard library only: this is read before anything is installed.
+A version is pinned in the program's own file and nowhere else. Standard library only: this is read before anything is installed.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-import platform
-from dataclasses import dataclass
+import pkgutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-# The host of every official archive; a mirror keeps the paths below it.
-ARCHIVES = "https://github.com"
+from workshop.errors import UserError
+from workshop.setup.commands import Progress
+from workshop.setup.downloads import this_platform
+from workshop.setup.go import Go
+
+
+class Port(NamedTuple):
+    """A TCP port, and what it is for, as in "Jaeger needs it for `purpose`"."""
+
+    number: int
+    purpose: str
 
 
 @dataclass(frozen=True)
 class Archive:
-    """The official release archives of a program; `{version}`, `{os}` and `{arch}` are filled in.
+    """The official release archives of a program, `.tar.gz` or `.zip`.
 
-    `folder` is the release's path on the archive host, `member` the program inside the archive, `sums` the published
-    file with the SHA-256 sums of the archives."""
+    In `folder` (the release's path on the host), `name`, `member` (a tool's path inside the archive) and `sums` the words
+    `{version}`, `{os}`, `{arch}` and `{tool}` are filled in. `sums` is the published file with the SHA-256 sums of the
+    archives; `pinned` holds those that are known here, by platform, and the file is not asked for them."""
 
     folder: str
     name: str
     member: str
-    sums: str
     platforms: tuple[str, ...]
+    sums: str = ""
+    pinned: dict[str, str] = field(default_factory=dict)
+    host: str = "https://github.com"
 
 
-@dataclass(frozen=True)
-class GoBuild:
-    """How Go builds a program inside its own downloaded module. `needs` is the oldest Go that can.
+class GoBuild(Protocol):
+    """How Go builds a program: `needs` is the oldest Go that can, `disk` what its caches take for it in bytes."""
 
-    `stamp` is the variable that the linker sets to the version, because a build inside a module knows no tag."""
-
-    module: str
-    version: str
-    package: str
     needs: tuple[int, ...]
-    stamp: str
+    disk: float
+
+    def build(self, go: Go, version: str, tools: tuple[str, ...], folder: Path, progress: Progress) -> None:
+        """Build the tools of a version into `folder`. Raises CommandFailed."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program. `ports` are the well-known ones by what listens there; `ask_version` makes it print its version."""
+    """One program. Its `name` is also that of its service in docker-compose.yml, and its settings begin with it.
+
+    `ports` are the well-known ones by what listens there; at the first of them it is asked. `health` is the port and the
+    path that answer 200 once it is ready. In `arguments` each port's name, `{host}`, `{configuration}` and `{data}` (a folder
+    of its own) are filled in; its configuration finds host and ports in variables such as JAEGER_HOST and JAEGER_HTTP_PORT.
+    `configuration` is a path from the repository's root; `tools` are its executables, the first of which is what runs. `instance` is the class that asks a
+    running one (see `lifecycle.Instance`); `memory` is what it takes, in bytes. A program that is `for_all_lessons` comes
+    by `workshop up` in each of them; any other one from the lesson on that names it: `workshop up NAME`."""
 
     name: str
     title: str
     version: str
-    image: str
-    ports: dict[str, int]
-    health_path: str
+    ports: dict[str, Port]
+    health: tuple[str, str]
     ask_version: tuple[str, ...]
-    archive: Archive
-    go: GoBuild
+    arguments: tuple[str, ...] = ()
+    configuration: str = ""
+    tools: tuple[str, ...] = ()
+    image: str = ""
+    archive: Archive | None = None
+    go: GoBuild | None = None
+    instance: type | None = None
+    memory: float = 0.1e9
+    for_all_lessons: bool = False
 
     def __str__(self) -> str:
         return f"{self.title} {self.version}"
@@ -61,62 +86,58 @@ class Program:
     def image_tag(self) -> str:
         return f"{self.image}:{self.version}"
 
-    def archive_name(self, place: str) -> str:
-        """The archive's file name for a platform such as `linux-amd64`."""
-        return self._filled(self.archive.name, place)
-
-    def archive_member(self, place: str) -> str:
-        """The program's path inside that archive."""
-        return self._filled(self.archive.member, place)
-
-    def archive_address(self, name: str) -> str:
-        """Where a file of the release is downloaded; `WORKSHOP_ARCHIVES` names a mirror of the archive host."""
-        host = os.environ.get("WORKSHOP_ARCHIVES") or ARCHIVES
-        return f"{host.rstrip('/')}/{self.archive.folder}/{name}"
+    @property
+    def executables(self) -> tuple[str, ...]:
+        return self.tools or (self.name,)
 
     @property
-    def archive_sums(self) -> str:
-        return self._filled(self.archive.sums)
+    def up(self) -> str:
+        """The command that brings it."""
+        return "workshop up" if self.for_all_lessons else f"workshop up {self.name}"
 
     @property
-    def go_flags(self) -> str:
-        """The linker's flags: no debug tables, and the version that the program then reports."""
-        return f"-s -w -X {self.go.stamp}=v{self.version}"
+    def numbers(self) -> dict[str, int]:
+        """The well-known ports, without what they are for."""
+        return {name: port.number for name, port in self.ports.items()}
 
-    def _filled(self, pattern: str, place: str = "-") -> str:
-        system, _, machine = place.partition("-")
-        return pattern.format(version=self.version, os=system, arch=machine)
+    def setting(self, what: str) -> str:
+        """The name of one of its settings, such as JAEGER_URL."""
+        return f"{self.name}_{what}".upper()
+
+    @property
+    def archive_name(self) -> str:
+        """The file name of the archive for this machine."""
+        return self.filled(self.archive.name)
+
+    @property
+    def archive_address(self) -> str:
+        """Where that archive is downloaded; WORKSHOP_ARCHIVES names a mirror of the archive host."""
+        host = os.environ.get("WORKSHOP_ARCHIVES") or self.archive.host
+        return f"{host.rstrip('/')}/{self.filled(self.archive.folder)}/{self.archive_name}"
+
+    @property
+    def sums_address(self) -> str:
+        """Where the published sums lie: on the official host, whatever mirror serves the archives."""
+        return f"{self.archive.host}/{self.filled(self.archive.folder)}/{self.filled(self.archive.sums)}"
+
+    def filled(self, pattern: str, tool: str = "") -> str:
+        """A pattern of the archive's, for this machine."""
+        system, _, machine = this_platform().partition("-")
+        return pattern.format(version=self.version, os=system, arch=machine, tool=tool)
 
 
-def this_platform() -> str:
-    """This machine as release archives name it, such as `linux-amd64` or `darwin-arm64`."""
-    machine = platform.machine().lower()
-    return f"{platform.system().lower()}-{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
+def programs() -> dict[str, Program]:
+    """All programs by name, those of all lessons first: each file beside this one may define some."""
+    package = importlib.import_module(__package__)
+    names = [module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
+    modules = [importlib.import_module(f"{__package__}.{name}") for name in names]
+    found = {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Program)}
+    return dict(sorted(found.items(), key=lambda item: (not item[1].for_all_lessons, item[0])))
 
 
-JAEGER = Program(
-    name="jaeger",
-    title="Jaeger",
-    version="2.13.0",
-    image="jaegertracing/jaeger",
-    ports={"query": 16686, "health": 13133, "grpc": 4317, "http": 4318},
-    health_path="/status",
-    ask_version=("version",),
-    # Jaeger 2.13.0 and 1.76.0 are one commit and one release; the release and the Go module bear the tag of 1.x.
-    archive=Archive(
-        folder="jaegertracing/jaeger/releases/download/v1.76.0",
-        name="jaeger-{version}-{os}-{arch}.tar.gz",
-        member="jaeger-{version}-{os}-{arch}/jaeger",
-        sums="jaeger-{version}.sha256sum.txt",
-        platforms=("linux-amd64", "linux-arm64", "linux-s390x", "linux-ppc64le", "darwin-amd64", "darwin-arm64"),
-    ),
-    go=GoBuild(
-        module="github.com/jaegertracing/jaeger",
-        version="v1.76.0",
-        package="./cmd/jaeger",
-        needs=(1, 24, 6),
-        stamp="github.com/jaegertracing/jaeger/internal/version.latestVersion",
-    ),
-)
-
-PROGRAMS = {program.name: program for program in (JAEGER,)}
+def find(name: str) -> Program:
+    """The program of that name. Raises UserError, naming all."""
+    everything = programs()
+    if name not in everything:
+        raise UserError(f"no program is called {name}; there are: {', '.join(everything)}")
+    return everything[name]

@@ -18,7 +18,7 @@ class NoTrace(UserError):
 def find(trace_id: str | None, log: Path | None = None, service: str = "todo", name: str = "") -> list[Span]:
     """The spans of one trace. Without an id: the newest with a span of this `name`, or the newest request for a page.
 
-    Raises NoTrace, and JaegerError when Jaeger does not answer."""
+    Raises NoTrace, and ProgramError when Jaeger does not answer."""
     wanted = (trace_id or "").lower().removeprefix("0x")
     if log:
         spans, where = read_console(log.read_text(encoding="utf-8", errors="replace")).spans, str(log)

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -16,11 +16,11 @@ from workshop.checks.checkpoint import Checkpoint
 from workshop.checks.sandbox import APP, END
 from workshop.course import lessons
 from workshop.diagnosis.facts import Response
-from workshop.programs import jaeger, roads
-from workshop.programs.jaeger import Jaeger, PortTaken
-from workshop.programs.program import JAEGER
+from workshop.programs import methods
+from workshop.programs.jaeger import JAEGER, Jaeger
+from workshop.programs.lifecycle import PortTaken, Service, start
 from workshop.setup.addresses import address
-from workshop.setup.ports import is_listening
+from workshop.setup.ports import is_listening, port_owner
 from workshop.telemetry.spans import Span
 
 ARRIVE_SECONDS = 15
@@ -77,7 +77,7 @@ def add_a_task(app: App, text: str = "Buy milk") -> tuple[Response, list[Span]]:
 
 
 def show(progress: Callable[[str], None], stay: bool, beside: bool = False) -> None:
-    """Start everything, add a task, draw its trace, say where things are; `stay` keeps serving until Ctrl-C."""
+    """Start everything, add a task, draw its trace, say where things are; `stay` keeps serving until Ctrl-C, its usual end."""
     from rich.console import Console
 
     from workshop.telemetry import waterfall
@@ -85,33 +85,45 @@ def show(progress: Callable[[str], None], stay: bool, beside: bool = False) -> N
     with (
         tempfile.TemporaryDirectory(prefix="workshop-demo-") as folder,
         _jaeger(progress, Path(folder)) as running,
-        finished_app(running, Path(folder), beside) as app,
     ):
-        progress("The to-do app runs under opentelemetry-instrument. Adding a task …")
-        answer, spans = add_a_task(app)
-        progress(f"{answer} was answered with {answer.status}. Its trace, as Jaeger stored it:\n")
-        waterfall.terminal(spans, Console(highlight=False))
-        progress(f"\nThe to-do app   {address(app.port)}")
-        where = "" if app.jaeger.has_page() else "  (no web page in this build; `workshop trace` draws a trace)"
-        progress(f"Jaeger          {address(app.jaeger.query_port)}{where}")
-        progress(f"This trace      workshop trace {spans[0].trace_id}")
-        if stay:
-            progress("\nAdd tasks in the browser; `workshop trace` in a second terminal draws the newest one. Ctrl-C ends it.")
-            app.wait()
+        if not beside and is_listening(APP):
+            progress(f"Port {APP} is taken by {port_owner(APP) or 'another program'}: the to-do app listens on another one.")
+        with finished_app(running, Path(folder), beside) as app:
+            progress("The to-do app runs under opentelemetry-instrument. Adding a task …")
+            answer, spans = add_a_task(app)
+            progress(f"{answer} was answered with {answer.status}. Its trace, as Jaeger stored it:\n")
+            waterfall.terminal(spans, Console(highlight=False))
+            progress(f"\nThe to-do app   {address(app.port)}")
+            page = address(running.query_port)
+            if running.has_page():
+                progress(f"Jaeger's page   {page}")
+                progress(f"This trace      {page}/trace/{spans[0].trace_id}")
+                progress(f"                or: workshop trace {spans[0].trace_id}")
+            else:
+                progress(f"Jaeger          {page}")
+                progress("                This build of it has no web page; `workshop trace` draws a trace.")
+                progress(f"This trace      workshop trace {spans[0].trace_id}")
+            if stay:
+                progress("\nAdd tasks in the browser; `workshop trace` in a second terminal draws the newest one.")
+                progress("Ctrl-C ends it.")
+                with suppress(KeyboardInterrupt):
+                    app.wait()
+                progress("")
 
 
 @contextmanager
 def _jaeger(progress: Callable[[str], None], folder: Path) -> Iterator[Jaeger]:
     """The learner's Jaeger, brought up if need be; where a stranger holds its ports, one of our own beside it."""
+    service = Service(JAEGER)
     try:
-        running = jaeger.up(progress)
+        running = service.up(progress)
     except PortTaken as taken:
-        progress(f"{str(taken).splitlines()[0]} A Jaeger on other ports will do.")
-        with Jaeger.start(roads.obtain(JAEGER, progress), folder=folder) as own:
+        progress(f"{str(taken).splitlines()[0]}\nA Jaeger on other ports will do.")
+        with start(JAEGER, methods.obtain(JAEGER, progress), folder) as own:
             yield own
         return
     try:
-        yield running.jaeger
+        yield running.instance
     finally:
         if running.started:
-            jaeger.down(progress)
+            service.down(progress)

@@ -1,7 +1,7 @@
-"""Makes the workshop ready: `.venv` with the pinned packages and this workshop in it, and Jaeger's binary beside it.
+"""Makes the workshop ready: `.venv` with the pinned packages and this workshop, and the programs of all lessons (Jaeger).
 
 `python3 -m workshop.setup.install` needs nothing but Python 3.10, may be run again at any time, and repairs what an
-interrupted run left. `--only python` and `--only jaeger` do one half; `--only tests`, `site` and `browser` do the first
+interrupted run left. `--only python` and `--only programs` do one half; `--only tests`, `site` and `browser` do the first
 half and add what the workshop's own tests, the site, and its tests in a browser need. Several may be named.
 """
 
@@ -25,8 +25,6 @@ import threading
 import time
 from pathlib import Path
 
-from workshop.programs import roads
-from workshop.programs.program import JAEGER
 from workshop.setup.cache import locked
 from workshop.setup.commands import defer_signals, end_by_signals, inherited_environment, kill_group
 from workshop.setup.environments import EnvironmentFailed, make_environment
@@ -45,11 +43,14 @@ def install_packages(*extras: str) -> bool:
 
 
 class Beside:
-    """Brings Jaeger's binary in a process of its own, while the packages are installed; its lines come prefixed."""
+    """Brings the programs of all lessons in a process of its own, while the packages are installed; its lines come prefixed.
+
+    `told` says whether there were any: what is at hand already is not worth a word."""
 
     def __init__(self) -> None:
+        self.told = False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "workshop.programs.roads", JAEGER.name],
+            [sys.executable, "-m", "workshop.programs"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -61,7 +62,7 @@ class Beside:
         self._reader.start()
 
     def wait(self) -> bool:
-        """Wait until it ends; False when no road led to Jaeger."""
+        """Wait until it ends; False when a program could not be brought."""
         self._reader.join()
         return self._process.wait() == 0
 
@@ -74,7 +75,8 @@ class Beside:
     def _read(self) -> None:
         with self._process.stdout as pipe:
             for line in pipe:
-                _say("jaeger", line.decode(errors="replace").rstrip())
+                self.told = True
+                _say("programs", line.decode(errors="replace").rstrip())
 
 
 def _say(part: str, text: str) -> None:
@@ -85,24 +87,24 @@ def _say(part: str, text: str) -> None:
 def main(arguments: list[str]) -> int:
     """Install both halves, or the parts that `--only` names. The exit status is 0 when lessons can begin."""
     parser = argparse.ArgumentParser(prog="python3 -m workshop.setup.install", description=__doc__.splitlines()[0])
-    parts = ("python", "jaeger", *EXTRAS)
-    parser.add_argument("--only", nargs="+", choices=parts, default=("python", "jaeger"), help="do only these parts")
+    parts = ("python", "programs", *EXTRAS)
+    parser.add_argument("--only", nargs="+", choices=parts, default=("python", "programs"), help="do only these parts")
     only = parser.parse_args(arguments).only
     end_by_signals()
     started = time.monotonic()
     beside, changed = None, False
     try:
-        if "jaeger" in only and roads.at_hand(JAEGER) is None:
-            changed = True
+        if "programs" in only:
             with defer_signals():
                 beside = Beside()
-        if set(only) != {"jaeger"}:
+        if set(only) != {"programs"}:
             changed |= install_packages(*(name for name in EXTRAS if name in only))
-            if beside:
+            if changed and beside:
                 _say("packages", "ready")
-        if beside and not beside.wait():
-            _say("jaeger", "No Jaeger yet. The lessons before it work; `workshop up` tries again.")
-            if set(only) == {"jaeger"}:
+        if beside:
+            came = beside.wait()
+            changed |= beside.told
+            if set(only) == {"programs"} and not came:
                 return 1
     except EnvironmentFailed as error:
         print(f"\n{error}", file=sys.stderr)

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from workshop.checks.process import environment
 from workshop.checks.sandbox import ADVISOR, APP
 from workshop.course import lessons
-from workshop.programs.program import JAEGER
+from workshop.programs.jaeger import JAEGER
 
 ROOT = lessons.ROOT
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -39,7 +39,7 @@ def gitpod() -> dict:
 
 def test_every_port_that_the_workshop_opens_is_forwarded_under_a_name_and_no_other():
     found = devcontainer()
-    ports = [APP, ADVISOR, JAEGER.ports["query"], SITE]
+    ports = [APP, ADVISOR, JAEGER.ports["query"].number, SITE]
     assert found["forwardPorts"] == ports
     assert list(found["portsAttributes"]) == [str(port) for port in ports]
     assert all(about["label"] for about in found["portsAttributes"].values())

@@ -1,5 +1,6 @@
-"""docker-compose.yml: valid, the same Jaeger with the same configuration as on every other road, on loopback only."""
+"""docker-compose.yml: valid, with each program as its own file has it, on loopback only, and with no name that clones share."""
 
+import re
 import subprocess
 import sys
 
@@ -7,15 +8,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from workshop.course.fences import ROOT
-from workshop.programs.jaeger import CONFIGURATION
-from workshop.programs.program import JAEGER
+from workshop.programs.program import Program, programs
 
 COMPOSE = ROOT / "docker-compose.yml"
+CONTAINED = [program for program in programs().values() if program.image]
 
 
-@pytest.fixture
-def service() -> dict:
-    return YAML(typ="safe").load(COMPOSE)["services"]["jaeger"]
+def compose() -> dict:
+    return YAML(typ="safe").load(COMPOSE)
 
 
 def validate(file) -> subprocess.CompletedProcess:
@@ -33,30 +33,52 @@ def test_the_schema_would_notice_a_mistake(tmp_path):
     assert validate(broken).returncode == 1
 
 
-def test_every_port_is_published_on_loopback_under_its_own_number(service):
-    names = {
-        "query": "JAEGER_QUERY_PORT",
-        "health": "JAEGER_HEALTH_PORT",
-        "grpc": "JAEGER_GRPC_PORT",
-        "http": "JAEGER_HTTP_PORT",
-    }
-    assert set(service["ports"]) == {f"127.0.0.1:${{{names[what]}:-{port}}}:{port}" for what, port in JAEGER.ports.items()}
+def test_no_project_container_or_volume_has_a_name_that_another_clone_would_share():
+    file = compose()
+    assert "name" not in file
+    named = [part for kind in ("services", "volumes", "networks") for part in (file.get(kind) or {}).values() if part]
+    assert [part for part in named if {"name", "container_name"} & set(part)] == []
 
 
-def test_the_container_reads_the_file_that_every_road_reads(service):
-    (mount,) = service["volumes"]
-    assert (ROOT / mount["source"]).samefile(CONFIGURATION)
-    assert service["command"] == [f"--config={mount['target']}"]
-    assert mount["read_only"] is True
-    assert mount["bind"] == {"create_host_path": False}
-    assert service["environment"] == {"JAEGER_HOST": "0.0.0.0"}
+@pytest.mark.parametrize("program", CONTAINED, ids=lambda program: program.name)
+class TestEachProgram:
+    def test_its_container_is_the_pinned_version(self, program: Program):
+        assert compose()["services"][program.name]["image"] == program.image_tag
 
+    def test_its_version_is_written_in_no_other_place(self, program: Program):
+        machinery = [
+            *ROOT.glob("workshop/**/*.py"),
+            *ROOT.glob("workshop/**/*.yaml"),
+            ROOT / "Makefile",
+            ROOT / "pyproject.toml",
+        ]
+        machinery += [*ROOT.glob(".ci/*"), *ROOT.glob(".github/workflows/*")]
+        machinery = [path for path in machinery if "tests" not in path.parts]
+        pinned = re.compile(rf"(?<![\d.]){re.escape(program.version)}(?![\d.])")
+        naming = {path.name for path in machinery if pinned.search(path.read_text(encoding="utf-8"))}
+        assert naming == {f"{program.name}.py"}
 
-def test_memory_is_limited(service):
-    assert service["mem_limit"] == "512m"
+    def test_every_port_is_published_on_loopback_under_its_own_number(self, program: Program):
+        published = {
+            f"127.0.0.1:${{{program.setting(f'{name}_port')}:-{port}}}:{port}" for name, port in program.numbers.items()
+        }
+        assert set(compose()["services"][program.name]["ports"]) == published
 
+    def test_the_container_reads_the_file_that_every_other_way_reads(self, program: Program):
+        service = compose()["services"][program.name]
+        mount = next(mount for mount in service["volumes"] if mount["type"] == "bind")
+        assert (ROOT / mount["source"]).samefile(ROOT / program.configuration)
+        arguments = [argument.format(configuration=mount["target"]) for argument in program.arguments]
+        assert service["command"] == arguments
+        assert mount["read_only"] is True
+        assert mount["bind"] == {"create_host_path": False}
+        assert service["environment"] == {program.setting("host"): "0.0.0.0"}
 
-def test_the_configuration_uses_the_ports_of_the_table():
-    text = CONFIGURATION.read_text(encoding="utf-8")
-    for what, port in JAEGER.ports.items():
-        assert text.count(f"${{env:JAEGER_HOST:-127.0.0.1}}:${{env:JAEGER_{what.upper()}_PORT:-{port}}}") == 1
+    def test_its_memory_is_limited(self, program: Program):
+        assert compose()["services"][program.name]["mem_limit"]
+
+    def test_its_configuration_uses_the_ports_of_its_file(self, program: Program):
+        text = (ROOT / program.configuration).read_text(encoding="utf-8")
+        for name, port in program.numbers.items():
+            host, setting = program.setting("host"), program.setting(f"{name}_port")
+            assert text.count(f"${{env:{host}:-127.0.0.1}}:${{env:{setting}:-{port}}}") == 1

@@ -27,21 +27,27 @@ from workshop.checks.process import FAST_EXPORT, environment
 from workshop.course.fences import ROOT
 from workshop.doctor import findings, machine, report
 from workshop.doctor.findings import FIX, NOTE, OK
-from workshop.doctor.machine import Machine, Package
-from workshop.programs import jaeger
+from workshop.doctor.machine import Beside, Machine, Package
+from workshop.programs.jaeger import JAEGER
+from workshop.programs.lifecycle import free_ports
 from workshop.setup.ports import free_port
 
 
 @cache
 def here() -> Machine:
     """This machine; where the tests may run on different ones, as a healthy one."""
-    seen = machine.gather(ports=some_ports())
+    seen = machine.gather(**some_ports())
     typed = {name: str(seen.prefix / "bin") for name in machine.TYPED}
-    return replace(seen, typed=typed, place="", docker=None, jaeger="running", exported={}, interrupts=True, memory=4e9)
+    known = {"place": "", "docker": None, "exported": {}, "interrupts": True, "memory": 4e9}
+    return replace(seen, typed=typed, programs=(replace(JAEGER_HERE, state="running"),), **known)
 
 
-def some_ports() -> dict[str, int]:
-    return {"app": free_port(), **jaeger.free_ports()}
+# A program that is not here, has a container, and takes 3.2 GB to build.
+JAEGER_HERE = Beside("jaeger", "Jaeger", "workshop up", build=3.2e9, memory=0.1e9)
+
+
+def some_ports() -> dict:
+    return {"app": free_port(), "ports": {"jaeger": free_ports(JAEGER)}}
 
 
 def the(name: str, m: Machine) -> findings.Finding:
@@ -118,7 +124,7 @@ def test_wsl_is_recognized_and_a_drive_of_windows_is_noted():
 def test_a_cloud_workspace_is_recognized_with_the_address_of_the_app(variables, said, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert said in the("machine", machine.gather(ports={**some_ports(), "app": 5001})).seen
+    assert said in the("machine", machine.gather(**{**some_ports(), "app": 5001})).seen
 
 
 def test_an_unknown_system_is_noted():
@@ -250,7 +256,7 @@ def test_a_missing_command_is_named_with_the_way_to_get_it(tmp_path, monkeypatch
     for name in ("bash", "curl", "git", "apt-get"):
         (tmp_path / name).symlink_to(shutil.which("true"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    finding = the("commands", replace(machine.gather(ports=some_ports()), typed=here().typed))
+    finding = the("commands", replace(machine.gather(**some_ports()), typed=here().typed))
     assert (finding.level, finding.seen) == (FIX, "no make")
     assert finding.do.endswith("apt-get install make`")
 
@@ -275,18 +281,19 @@ def ports_of(m: Machine) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("name", ["app", "grpc"])
 def test_a_stranger_on_a_port_is_named_and_can_be_ended_as_told(name, tmp_path):
     ports = some_ports()
-    with listener(ports[name], tmp_path) as stranger:
-        taken = next(entry for entry in ports_of(machine.gather(ports=ports)) if entry[0] == FIX)
-        assert re.fullmatch(rf"{ports[name]} is taken by .* \(process {stranger.pid}\)", taken[1])
+    port = ports["app"] if name == "app" else ports["ports"]["jaeger"][name]
+    with listener(port, tmp_path) as stranger:
+        taken = next(entry for entry in ports_of(machine.gather(**ports)) if entry[0] == FIX)
+        assert re.fullmatch(rf"{port} is taken by .* \(process {stranger.pid}\)", taken[1])
         subprocess.run(["bash", "-c", cure(taken[2])], check=True)
         stranger.wait(10)
-    assert [entry[0] for entry in ports_of(machine.gather(ports=ports))] == [OK]
+    assert [entry[0] for entry in ports_of(machine.gather(**ports))] == [OK]
 
 
 def test_the_learners_own_app_on_its_port_is_fine(clone):
     ports = some_ports()
     with listener(ports["app"], clone / "src"):
-        own, *free = ports_of(machine.gather(root=clone, ports=ports))
+        own, *free = ports_of(machine.gather(root=clone, **ports))
     assert own[0] == OK and own[1].startswith(f"{ports['app']} is your app's: ")
     assert [entry[0] for entry in free] == [OK]
 
@@ -321,17 +328,27 @@ def answering(port: int):
 
 def test_a_jaeger_on_its_ports_is_fine():
     ports = some_ports()
-    with answering(ports["query"]), answering(ports["grpc"]), answering(ports["http"]):
-        m = machine.gather(ports=ports)
-    assert findings.jaeger(m).level == OK and findings.jaeger(m).seen.startswith("running")
+    its = ports["ports"]["jaeger"]
+    with answering(its["query"]), answering(its["grpc"]), answering(its["http"]):
+        m = machine.gather(**ports)
+    assert the("jaeger", m).level == OK and the("jaeger", m).seen.startswith("running")
     assert ports_of(m) == [(OK, f"free: {ports['app']}", "")]
 
 
 def test_a_jaeger_that_takes_no_spans_is_to_fix():
     ports = some_ports()
-    with answering(ports["query"]):
-        finding = findings.jaeger(machine.gather(ports=ports))
-    assert finding.level == FIX and f"nothing listens on {ports['grpc']} and {ports['http']}" in finding.seen
+    its = ports["ports"]["jaeger"]
+    with answering(its["query"]):
+        finding = the("jaeger", machine.gather(**ports))
+    assert finding.level == FIX and f"nothing listens on {its['grpc']} and {its['http']}" in finding.seen
+
+
+def test_a_setting_that_is_no_port_is_to_fix_and_unset():
+    (said,) = ask("jaeger", JAEGER_GRPC_PORT="x")
+    assert said.startswith("fix jaeger JAEGER_GRPC_PORT is 'x', and a port is a number")
+    assert cure(said) == "unset JAEGER_GRPC_PORT"
+    (cured,) = ask("jaeger", before=cure(said), JAEGER_GRPC_PORT="x")
+    assert "JAEGER_GRPC_PORT" not in cured
 
 
 def test_a_jaeger_url_that_nobody_answers_is_to_fix_and_unset():
@@ -343,27 +360,32 @@ def test_a_jaeger_url_that_nobody_answers_is_to_fix_and_unset():
     assert "JAEGER_URL" not in cured
 
 
-def test_the_nearest_road_to_jaeger_is_told():
-    m = replace(here(), jaeger="not running; `workshop up` starts it", binary=False, docker=None)
-    assert findings.jaeger(replace(m, docker="")).level == OK
-    assert findings.jaeger(replace(m, binary=True)).level == OK
-    far = findings.jaeger(replace(m, archive="github.com", go="go1.26.8"))
+def with_jaeger(m: Machine, **known: object) -> Machine:
+    return replace(m, programs=(replace(JAEGER_HERE, **known),))
+
+
+def test_the_nearest_way_to_a_program_is_told():
+    m = replace(here(), docker=None)
+    assert the("jaeger", with_jaeger(replace(m, docker=""))).level == OK
+    assert the("jaeger", with_jaeger(replace(m, docker=""), contained=False)).level == FIX
+    assert the("jaeger", with_jaeger(m, here=True)).level == OK
+    far = the("jaeger", with_jaeger(m, archive="github.com", go="go1.26.8"))
     assert far.level == NOTE and "github.com" in far.seen and "go1.26.8 can build it" in far.seen
-    assert findings.jaeger(m).level == FIX
+    assert the("jaeger", with_jaeger(m)).level == FIX
 
 
-def test_the_far_roads_are_looked_for_where_no_near_one_is(tmp_path, monkeypatch):
+def test_the_far_ways_are_looked_for_where_no_near_one_is(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     tool(tmp_path / "bin", "go", "echo go1.99.1")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin")
     with socket.create_server(("127.0.0.1", 0)) as mirror:
         address = f"http://127.0.0.1:{mirror.getsockname()[1]}"
         monkeypatch.setenv("WORKSHOP_ARCHIVES", address)
-        m = machine.gather(ports=some_ports())
-        assert (m.binary, m.archive, m.go) == (False, "127.0.0.1", "go1.99.1")
+        m = machine.gather(**some_ports())
+        assert [(p.here, p.archive, p.go) for p in m.programs] == [(False, "127.0.0.1", "go1.99.1")]
     tool(tmp_path / "bin", "go", "echo go1.20.1")
-    m = machine.gather(ports=some_ports())
-    assert (m.binary, m.archive, m.go) == (False, "", "")
+    m = machine.gather(**some_ports())
+    assert [(p.here, p.archive, p.go) for p in m.programs] == [(False, "", "")]
 
 
 def tool(folder: Path, name: str, script: str) -> None:
@@ -386,7 +408,7 @@ def tool(folder: Path, name: str, script: str) -> None:
 def test_docker_is_asked_and_each_way_to_fail_has_its_cure(script, system, level, said, do, tmp_path, monkeypatch):
     tool(tmp_path, "docker", script)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    m = replace(here(), docker=machine.gather(ports=some_ports()).docker, system=system, place="")
+    m = replace(here(), docker=machine.gather(**some_ports()).docker, system=system, place="")
     finding = findings.docker(m)
     assert finding.level == level and said in finding.seen and do in finding.do
 
@@ -398,12 +420,12 @@ def test_docker_is_looked_at_in_wsl_and_in_containers_and_may_be_missing():
     assert findings.docker(replace(here(), docker=None)).level == OK
 
 
-def test_disk_space_counts_the_build_by_go_only_where_that_is_the_road():
+def test_disk_space_counts_the_build_by_go_only_where_that_is_the_way():
     m = replace(here(), free=2e9)
     assert findings.disk(m).level == OK
-    alone = replace(m, jaeger="not running", binary=False, docker=None, archive="", go="go1.26.8")
+    alone = with_jaeger(m, go="go1.26.8")
     assert findings.disk(alone).level == NOTE and "go clean" in findings.disk(alone).do
-    assert findings.disk(replace(alone, archive="github.com")).level == OK
+    assert findings.disk(with_jaeger(m, go="go1.26.8", archive="github.com")).level == OK
     assert findings.disk(replace(m, free=0.2e9)).level == FIX
 
 
@@ -589,6 +611,6 @@ def test_a_taken_port_is_told_where_nothing_is_installed_that_names_its_owner(mo
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
-        taken = machine.gather(ports={**some_ports(), "app": stranger.getsockname()[1]})
+        taken = machine.gather(**{**some_ports(), "app": stranger.getsockname()[1]})
     (finding,) = [finding for finding in findings.ports(taken) if finding.level == FIX]
     assert "another program" in finding.seen and "lsof" in finding.do

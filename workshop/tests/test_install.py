@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from workshop.course.fences import ROOT
-from workshop.programs import roads
-from workshop.programs.program import JAEGER
+from workshop.programs.jaeger import JAEGER
+from workshop.programs.methods import kept
 from workshop.setup import uv
 from workshop.setup.cache import locked
 from workshop.setup.commands import CommandFailed, Ticker, inherited_environment, run
@@ -354,7 +354,7 @@ def clone(tmp_path, monkeypatch) -> Path:
     (tmp_path / "bin" / "uv").symlink_to(find_uv().path)
     monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path / "bin"), os.defpath]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("WORKSHOP_ARCHIVES", "http://127.0.0.1:1")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("GOPROXY", "off")
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # with it everything is compiled, which takes seconds
     return root
@@ -373,9 +373,9 @@ def finished(clone: Path, *arguments: str) -> tuple[int, str]:
 
 
 def put_jaeger_into_the_cache() -> None:
-    roads.kept(JAEGER).parent.mkdir(parents=True, exist_ok=True)
-    roads.kept(JAEGER).write_text("#!/bin/sh\n")
-    roads.kept(JAEGER).chmod(0o755)
+    kept(JAEGER).parent.mkdir(parents=True, exist_ok=True)
+    kept(JAEGER).write_text("#!/bin/sh\n")
+    kept(JAEGER).chmod(0o755)
 
 
 def test_with_jaeger_in_the_cache_only_packages_are_installed_and_the_next_run_is_silent(clone):
@@ -402,14 +402,14 @@ def test_the_workshop_is_installed_as_it_lies_there_and_named_in_ascii(clone):
     assert str(clone) in pip.stdout, "lessons type `pip install`"
 
 
-def test_without_a_road_to_jaeger_the_packages_are_installed_all_the_same(clone, tmp_path):
+def test_without_a_way_to_jaeger_the_packages_are_installed_all_the_same(clone, tmp_path):
     tool(tmp_path / "bin", "go", "raise SystemExit('no such module')")
     code, said = finished(clone)
     assert code == 0, said
-    assert "jaeger   | Jaeger 2.13.0 could not be brought to this machine. Every road was tried:" in said
-    assert "jaeger   | No Jaeger yet. The lessons before it work; `workshop up` tries again." in said
+    assert "programs | Jaeger 2.13.0 could not be brought to this machine. Every way was tried:" in said
+    assert "programs | No Jaeger yet. The lessons before it work; `workshop up` tries again." in said
     assert "packages | making .venv with uv" in said
-    assert finished(clone, "--only", "jaeger")[0] == 1
+    assert finished(clone, "--only", "programs")[0] == 1
     assert finished(clone, "--only", "python") == (0, "")
 
 
@@ -441,7 +441,7 @@ def test_packages_that_cannot_be_had_end_it_all_and_leave_no_process(clone, tmp_
 def test_an_interrupted_installation_leaves_no_process(clone, tmp_path, number, code):
     hang(tmp_path / "bin")
     with started(clone) as process:
-        next(line for line in process.stdout if line.startswith("jaeger   | archive: "))
+        next(line for line in process.stdout if line.startswith("programs | archive: "))
         process.send_signal(number)
         said, _ = process.communicate(timeout=30)
     assert process.returncode == code

@@ -1,4 +1,4 @@
-"""Each road to a binary: when it leads there, when it is closed and why, and that nothing half done looks finished."""
+"""Each install method: when it brings a program, when it does not and why, and that nothing half done looks finished."""
 
 import contextlib
 import hashlib
@@ -21,14 +21,17 @@ import psutil
 import pytest
 
 from workshop.course.fences import ROOT
-from workshop.programs import roads
-from workshop.programs.program import JAEGER, this_platform
-from workshop.programs.roads import NoRoad, RoadClosed, kept, obtain
-from workshop.setup import commands
+from workshop.programs import __main__ as command
+from workshop.programs import methods
+from workshop.programs.jaeger import JAEGER
+from workshop.programs.methods import NotInstalled, kept, obtain
+from workshop.setup import commands, downloads
 from workshop.setup.cache import cache_folder
 from workshop.setup.commands import inherited_environment
+from workshop.setup.downloads import Unavailable, this_platform
 
-NAME = JAEGER.archive_name(this_platform())
+NAME, SUMS = JAEGER.archive_name, JAEGER.filled(JAEGER.archive.sums)
+MEMBER = JAEGER.filled(JAEGER.archive.member, "jaeger")
 PROGRAM = b'#!/bin/sh\necho \'{"gitVersion":"v2.13.0"}\'\n'
 GO = r"""
 import json, os, pathlib, sys, time
@@ -74,7 +77,8 @@ def machine(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache ü"))
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "tools.log"))
-    monkeypatch.setenv("WORKSHOP_ARCHIVES", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.delenv("WORKSHOP_ARCHIVES", raising=False)
+    monkeypatch.setitem(vars(JAEGER.archive), "host", f"http://127.0.0.1:{closed_port()}")
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     return tools
@@ -87,7 +91,8 @@ def archives(machine, monkeypatch):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
-            found = files.get(self.path.rsplit("/", 1)[1])
+            name = self.path.rsplit("/", 1)[1]
+            found = (files.get(f"mirror {name}") if self.path.startswith("/mirror/") else None) or files.get(name)
             if callable(found):
                 found(self)
             elif found is None:
@@ -104,7 +109,7 @@ def archives(machine, monkeypatch):
         server.files, server.asked, server.over = files, asked, threading.Event()
         thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
-        monkeypatch.setenv("WORKSHOP_ARCHIVES", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setitem(vars(JAEGER.archive), "host", f"http://127.0.0.1:{server.server_port}")
         publish(server, archive())
         yield server
         server.over.set()
@@ -119,7 +124,7 @@ def send(handler, data: bytes, length: int) -> None:
     handler.wfile.write(data)
 
 
-def archive(program: bytes = PROGRAM, member: str = JAEGER.archive_member(this_platform())) -> bytes:
+def archive(program: bytes = PROGRAM, member: str = MEMBER) -> bytes:
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w:gz") as tar:
         entry = tarfile.TarInfo(member)
@@ -130,7 +135,7 @@ def archive(program: bytes = PROGRAM, member: str = JAEGER.archive_member(this_p
 
 def publish(server, data: bytes) -> None:
     sums = f"{'0' * 64} *jaeger-2.13.0-plan9-mips.tar.gz\n{hashlib.sha256(data).hexdigest()} *{NAME}\n"
-    server.files.update({NAME: data, JAEGER.archive_sums: sums.encode()})
+    server.files.update({NAME: data, SUMS: sums.encode()})
 
 
 def closed_port() -> int:
@@ -153,8 +158,8 @@ def calls() -> list[dict]:
 
 
 def closed_because(program=JAEGER) -> str:
-    """What `obtain` says when no road leads to the program; nothing may then lie in the cache but its lock."""
-    with pytest.raises(NoRoad) as raised:
+    """What `obtain` says when no method brings the program; nothing may then lie in the cache but its lock."""
+    with pytest.raises(NotInstalled) as raised:
         obtain(program, lambda text: None)
     left = [path.name for path in cache_folder().rglob("*") if path.is_file() and not path.name.endswith(".lock")]
     assert left == []
@@ -167,7 +172,7 @@ def closed_because(program=JAEGER) -> str:
 def test_the_right_version_on_path_is_taken_and_nothing_is_written(machine):
     (machine / "jaeger").write_bytes(PROGRAM)
     (machine / "jaeger").chmod(0o755)
-    assert obtain(JAEGER) == machine / "jaeger" == roads.at_hand(JAEGER)
+    assert obtain(JAEGER) == machine / "jaeger" == methods.at_hand(JAEGER)
     assert not cache_folder().exists()
 
 
@@ -175,15 +180,15 @@ def test_the_right_version_on_path_is_taken_and_nothing_is_written(machine):
 def test_another_version_on_path_is_refused_and_named(machine, version):
     (machine / "jaeger").write_text(f"#!/bin/sh\necho {version}\n")
     (machine / "jaeger").chmod(0o755)
-    assert roads.at_hand(JAEGER) is None
+    assert methods.at_hand(JAEGER) is None
     assert f"{machine / 'jaeger'} is not version 2.13.0" in closed_because()
 
 
 def test_a_stranger_on_path_that_never_ends_holds_nobody_up(machine, monkeypatch):
-    monkeypatch.setattr(roads, "PATIENCE", 0.2)
+    monkeypatch.setattr(methods, "PATIENCE", 0.2)
     (machine / "jaeger").write_text("#!/bin/sh\nsleep 600\n")
     (machine / "jaeger").chmod(0o755)
-    assert roads.at_hand(JAEGER) is None
+    assert methods.at_hand(JAEGER) is None
 
 
 @pytest.mark.parametrize("setting", ["", "not/absolute"])
@@ -196,7 +201,7 @@ def test_the_cache_is_in_the_home_unless_an_absolute_folder_is_named(monkeypatch
 def test_a_cache_that_cannot_be_written_is_named_with_the_cure(machine, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(NoRoad, match="file.*Not a directory; XDG_CACHE_HOME names another folder"):
+    with pytest.raises(NotInstalled, match="file.*Not a directory; XDG_CACHE_HOME names another folder"):
         obtain(JAEGER, lambda text: None)
 
 
@@ -216,7 +221,7 @@ def test_an_archive_with_the_published_sum_is_unpacked_checked_and_kept(archives
 def test_what_is_kept_is_not_fetched_again(archives):
     obtain(JAEGER, lambda text: None)
     archives.asked.clear()
-    assert obtain(JAEGER) == kept(JAEGER) == roads.at_hand(JAEGER)
+    assert obtain(JAEGER) == kept(JAEGER) == methods.at_hand(JAEGER)
     assert archives.asked == []
 
 
@@ -243,19 +248,19 @@ def test_a_download_that_is_cut_off_says_how_far_it_came(archives):
     assert f"{NAME} was cut off after 100 of {len(data)} bytes" in closed_because()
 
 
-@pytest.mark.parametrize("missing", [NAME, JAEGER.archive_sums])
+@pytest.mark.parametrize("missing", [NAME, SUMS])
 def test_a_missing_file_is_named(archives, missing):
     del archives.files[missing]
     assert f"{missing} answered 404" in closed_because()
 
 
 def test_a_release_without_a_sum_for_this_archive_is_refused(archives):
-    archives.files[JAEGER.archive_sums] = b"0" * 64 + b" *other.tar.gz\n"
-    assert f"{JAEGER.archive_sums} of the release has no sum for {NAME}" in closed_because()
+    archives.files[SUMS] = b"0" * 64 + b" *other.tar.gz\n"
+    assert f"{SUMS} has no sum for {NAME}" in closed_because()
 
 
 def test_a_host_that_goes_silent_is_given_up(archives, monkeypatch):
-    monkeypatch.setattr(roads, "PATIENCE", 0.3)
+    monkeypatch.setattr(downloads, "PATIENCE", 0.3)
 
     def stall(handler) -> None:
         send(handler, b"x" * 100, 1000)
@@ -265,38 +270,17 @@ def test_a_host_that_goes_silent_is_given_up(archives, monkeypatch):
     assert f"{NAME} went silent for 0.3 s after 100 bytes" in closed_because()
 
 
-def test_a_host_that_is_far_too_slow_is_given_up(archives, monkeypatch):
-    monkeypatch.setattr(roads, "PATIENCE", 0.3)
-
-    def trickle(handler) -> None:
-        with contextlib.suppress(ConnectionError):
-            send(handler, b"x", 10_000_000)
-            while not archives.over.wait(0.05):
-                handler.wfile.write(b"x")
-
-    archives.files[NAME] = trickle
-    assert f"{NAME} is too slow: 0.0 kB a second" in closed_because()
-
-
 def test_a_host_that_never_answers_is_given_up(archives, monkeypatch):
-    monkeypatch.setattr(roads, "PATIENCE", 0.3)
-    archives.files[JAEGER.archive_sums] = lambda handler: archives.over.wait(30)
-    assert f"{JAEGER.archive_sums} did not answer in 0.3 s" in closed_because()
-
-
-def test_a_name_server_that_is_silent_holds_nobody_up(machine, monkeypatch):
-    monkeypatch.setattr(roads, "PATIENCE", 0.3)
-    over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(30))
-    assert "did not answer in 0.3 s" in closed_because()
-    over.set()
+    monkeypatch.setattr(downloads, "PATIENCE", 0.3)
+    archives.files[SUMS] = lambda handler: archives.over.wait(30)
+    assert f"{SUMS} did not answer in 0.3 s" in closed_because()
 
 
 def test_a_host_that_is_not_there_is_said_at_once(machine):
     assert "cannot be reached: [Errno" in closed_because()
 
 
-def test_a_mirror_that_is_no_address_is_said(machine, monkeypatch):
+def test_a_mirror_that_is_no_address_is_said(archives, monkeypatch):
     monkeypatch.setenv("WORKSHOP_ARCHIVES", "mirror.example")
     assert "cannot be reached: unknown url type: 'mirror.example/jaegertracing" in closed_because()
 
@@ -306,7 +290,7 @@ def test_a_mirror_that_is_no_address_is_said(machine, monkeypatch):
     [
         (b"no archive at all", "is no archive that can be unpacked"),
         (archive(PROGRAM + os.urandom(9000))[:5000], "is no archive that can be unpacked"),
-        (archive(member="elsewhere/jaeger"), f"holds no {JAEGER.archive_member(this_platform())}"),
+        (archive(member="elsewhere/jaeger"), f"holds no {MEMBER}"),
         (archive(b"#!/bin/sh\necho v2.12.0\n"), "does not run here as Jaeger 2.13.0"),
         (archive(b"\x7fELF of another machine"), "does not run here as Jaeger 2.13.0"),
     ],
@@ -331,6 +315,40 @@ def test_a_full_disk_is_said(archives, monkeypatch):
     assert "jaeger: No space left on device" in closed_because()
 
 
+# A mirror
+
+
+@pytest.fixture
+def mirror(archives, monkeypatch):
+    """The same server under another path, as a mirror; it serves `files` whose name begins with "mirror " in place of others."""
+    monkeypatch.setenv("WORKSHOP_ARCHIVES", f"http://127.0.0.1:{archives.server_port}/mirror")
+    return archives
+
+
+def test_a_mirror_serves_the_archive_and_the_official_host_its_sum(mirror):
+    assert obtain(JAEGER, lambda text: None) == kept(JAEGER)
+    release = "/jaegertracing/jaeger/releases/download/v1.76.0/"
+    assert mirror.asked == [f"{release}{SUMS}", f"/mirror{release}{NAME}"]
+
+
+def test_a_mirror_with_another_program_and_its_sum_is_not_believed(mirror):
+    other = archive(PROGRAM + b"rm -rf /\n")
+    mirror.files |= {f"mirror {NAME}": other, f"mirror {SUMS}": f"{hashlib.sha256(other).hexdigest()} *{NAME}\n".encode()}
+    assert f"its SHA-256 is {hashlib.sha256(other).hexdigest()}, not " in closed_because()
+
+
+def test_without_the_official_host_a_mirror_is_of_no_use_and_that_is_said(mirror, monkeypatch):
+    monkeypatch.setitem(vars(JAEGER.archive), "host", f"http://127.0.0.1:{closed_port()}")
+    assert f"Sums come from there alone, not from {os.environ['WORKSHOP_ARCHIVES']}." in closed_because()
+
+
+def test_a_pinned_sum_needs_no_official_host(mirror, monkeypatch):
+    pinned = {this_platform(): hashlib.sha256(mirror.files[NAME]).hexdigest()}
+    known = replace(JAEGER, archive=replace(JAEGER.archive, pinned=pinned, host=f"http://127.0.0.1:{closed_port()}"))
+    assert obtain(known, lambda text: None) == kept(JAEGER)
+    assert len(mirror.asked) == 1
+
+
 # Go
 
 
@@ -347,7 +365,7 @@ def test_go_builds_the_pinned_module_inside_itself(machine, monkeypatch, tmp_pat
     assert download["arguments"][-1] == "github.com/jaegertracing/jaeger@v1.76.0"
     assert build["cwd"] == str(tmp_path)
     assert build["arguments"][0] == "build" and build["arguments"][-1] == "./cmd/jaeger"
-    assert JAEGER.go_flags in build["arguments"]
+    assert f"-s -w -X {JAEGER.go.stamp}=v2.13.0" in build["arguments"]
     assert build["env"]["GOTOOLCHAIN"] == "local" and build["env"]["GOWORK"] == "off"
     assert not {"OTEL_SERVICE_NAME", "GOOS", "GOFLAGS"} & set(build["env"])
     assert told[-1] == "Go: building 2 packages; this takes minutes, once"
@@ -408,9 +426,9 @@ def test_a_wheel_that_cannot_be_had_is_one_of_the_reasons(machine):
 
 def bring(**env: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "workshop.programs.roads", "jaeger"],
+        [sys.executable, "-m", "workshop.programs", "jaeger"],
         cwd=ROOT,
-        env={**inherited_environment(), "FAKE_PROXY": "direct", **env},
+        env={**inherited_environment(), "FAKE_PROXY": "direct", "https_proxy": f"http://127.0.0.1:{closed_port()}", **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -428,11 +446,11 @@ def test_a_build_that_is_interrupted_leaves_no_process_and_nothing_finished(mach
     assert process.returncode != 0
     gone, alive = psutil.wait_procs([build], timeout=10)
     assert alive == []
-    assert roads.at_hand(JAEGER) is None
+    assert methods.at_hand(JAEGER) is None
     with bring() as process:
         process.communicate(timeout=30)
     assert process.returncode == 0
-    assert roads.at_hand(JAEGER) == kept(JAEGER)
+    assert methods.at_hand(JAEGER) == kept(JAEGER)
 
 
 def wait_for_child(pid: int, argument: str) -> psutil.Process:
@@ -467,41 +485,43 @@ def test_a_killed_run_that_still_builds_is_waited_for(machine):
     assert process.returncode == 0
 
 
-# The end of all roads
+# When none works
 
 
-def test_when_no_road_is_open_all_are_listed_with_the_reasons_and_what_helps(machine, monkeypatch):
+def test_when_no_method_works_all_are_listed_with_the_reasons_and_what_helps(machine, monkeypatch):
     monkeypatch.setenv("FAKE_GO", "breaks")
     monkeypatch.setenv("FAKE_PROXY", "direct")
     tool(machine, "go", GO)
-    with pytest.raises(NoRoad) as raised:
+    with pytest.raises(NotInstalled) as raised:
         obtain(JAEGER, lambda text: None, {"Docker": "no engine answers"})
     lines = str(raised.value).splitlines()
-    assert lines[0] == "Jaeger 2.13.0 could not be brought to this machine. Every road was tried:"
+    assert lines[0] == "Jaeger 2.13.0 could not be brought to this machine. Every way was tried:"
     assert lines[1] == "  Docker   no engine answers"
     assert lines[2] == "  PATH     no program called jaeger"
     assert lines[3].startswith("  cache    nothing at ")
     assert lines[4].startswith("  archive  http://127.0.0.1:")
     assert lines[5] == "  Go       Go could not build github.com/jaegertracing/jaeger@v1.76.0:"
-    for cure in ("workshop up", "WORKSHOP_ARCHIVES=", "on PATH or at ", "JAEGER_URL=http://host:16686"):
+    for cure in ("workshop up", "WORKSHOP_ARCHIVES=", "on PATH or into", "JAEGER_URL=http://host:16686"):
         assert cure in str(raised.value)
 
 
 def test_the_command_line_names_the_programs_it_knows(capsys):
-    assert roads.main(["jager"]) == 2
+    assert command.main(["jager"]) == 2
     assert capsys.readouterr().err == "no program is called jager; there are: jaeger\n"
 
 
 def test_the_command_line_says_where_the_program_is(archives, capsys):
-    assert roads.main(["jaeger"]) == 0
+    assert command.main(["jaeger"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"Jaeger 2.13.0 is at {kept(JAEGER)}"
+    assert command.main([]) == 0
+    assert capsys.readouterr().out == ""
 
 
-def test_the_command_line_fails_when_no_road_is_open(machine, capsys, monkeypatch):
-    monkeypatch.setitem(roads.FAR, "Go", closed_road)
-    assert roads.main(["jaeger"]) == 1
-    assert "Every road was tried" in capsys.readouterr().err
+def test_the_command_line_fails_when_no_method_works(machine, capsys, monkeypatch):
+    monkeypatch.setitem(methods.FAR, "Go", unavailable)
+    assert command.main(["jaeger"]) == 1
+    assert "Every way was tried" in capsys.readouterr().err
 
 
-def closed_road(*_: object) -> Path:
-    raise RoadClosed("closed")
+def unavailable(*_: object) -> Path:
+    raise Unavailable("closed")

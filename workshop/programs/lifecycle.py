@@ -1,0 +1,568 @@
+"""The life of any program: started for checks on ports of its own; or the learner's own, by `workshop up` and `down`."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from workshop.course import lessons
+from workshop.course.fences import ROOT
+from workshop.errors import UserError
+from workshop.learner.workspace import Workspace
+from workshop.programs import methods
+from workshop.programs.program import Program, find, programs
+from workshop.setup.cache import locked
+from workshop.setup.commands import CommandFailed, Progress, Ticker, defer_signals, inherited_environment, kill_group, run
+from workshop.setup.ports import free_port, is_listening, port_owner
+
+SAVED = ROOT / ".saved"
+# A project of its own for each clone: what one starts and stops in Docker is no business of another.
+PROJECT = f"flask-opentelemetry-workshop-{hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:8]}"
+COMPOSE = ["docker", "compose", "--file", ROOT / "docker-compose.yml", "--project-name", PROJECT]
+READY_SECONDS = 15
+STOP_SECONDS = 5
+ANSWER_SECONDS = 5
+# Programs on this machine are asked directly, whatever proxy the shell names.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class ProgramError(UserError, OSError):
+    """A program cannot be started or does not answer. The message says why and what to do.
+
+    `code` is the HTTP status of an answer that is an error."""
+
+    code = 0
+
+
+class PortTaken(ProgramError):
+    """A port that a program needs belongs to another one."""
+
+
+class Instance:
+    """A running program, on this machine or wherever `url` says. One that `start` has started ends with `stop`.
+
+    A program's own file may have a subclass, which asks it."""
+
+    def __init__(self, program: Program, url: str, ports: dict[str, int]):
+        self.program, self.url, self.ports = program, url.rstrip("/"), ports
+        self.process: subprocess.Popen | None = None
+        self._folder: tempfile.TemporaryDirectory | None = None
+
+    def stop(self) -> None:
+        """End what `start` has started; any other one goes on."""
+        if self.process is not None:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                kill_group(self.process.pid, number)
+                try:
+                    self.process.wait(STOP_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+            self.process = None
+        if self._folder:
+            self._folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port of its address."""
+        return urllib.parse.urlsplit(self.url).port or 80
+
+    def check(self) -> None:
+        """Raise ProgramError unless it answers as this program does."""
+        self.ask(self.program.health[1])
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            self.check()
+        except ProgramError:
+            return False
+        return True
+
+    def addresses(self) -> list[tuple[str, str]]:
+        """Where it is, as rows of a table: what for, and the address."""
+        host = urllib.parse.urlsplit(self.url).hostname
+        return [(port.purpose, f"http://{host}:{self.ports[name]}") for name, port in self.program.ports.items()]
+
+    def details(self) -> list[tuple[str, str]]:
+        """What `workshop status` says of it besides, as rows of a table."""
+        return []
+
+    def ask(self, path: str, **query: object) -> str:
+        """What it answers to a GET. Raises ProgramError."""
+        url = f"{self.url}{path}{'?' if query else ''}{urllib.parse.urlencode(query)}"
+        title = self.program.title
+        try:
+            with DIRECT.open(url, timeout=ANSWER_SECONDS) as response:
+                return response.read().decode(errors="replace")
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read(200).decode(errors="replace").strip()
+            failed = ProgramError(f"{title} answered {error.code} to {url}: {said}")
+            failed.code = error.code
+            raise failed from None
+        except urllib.error.URLError as error:
+            raise ProgramError(f"no {title} answers at {self.url} ({error.reason}); `{self.program.up}` starts one") from None
+        except (ValueError, http.client.HTTPException) as error:
+            raise ProgramError(f"there is no {title} at {self.url}: {error}") from None
+        except OSError as error:
+            raise ProgramError(f"{title} at {self.url} stopped answering ({error}); see `workshop status`") from None
+
+    def await_ready(self, log: Path) -> None:
+        """Wait until it says itself that it is ready. Raises ProgramError with the end of its log."""
+        deadline, pause = time.monotonic() + READY_SECONDS, threading.Event()
+        while not self._healthy():
+            ended = self.process is not None and self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                how = "ended" if ended else f"was not ready in {READY_SECONDS} s"
+                raise _not_ready(self.program, log.read_text(errors="replace"), how)
+            pause.wait(0.02)
+
+    def _healthy(self) -> bool:
+        port, path = self.program.health
+        try:
+            with DIRECT.open(f"http://127.0.0.1:{self.ports[port]}{path}", timeout=ANSWER_SECONDS) as response:
+                return response.status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def start(
+    program: Program, executable: Path, folder: Path, ports: dict[str, int] | None = None, configuration: Path | None = None
+):
+    """Start a program of one's own, and wait until it is ready; its log and its data lie in `folder`.
+
+    Without `ports` free ones are taken, without `configuration` the file that the program names. Raises ProgramError."""
+    for attempt in (1, 2, 3):
+        chosen = ports or free_ports(program)
+        _refuse_taken(program, chosen)
+        instance = _instance(program, chosen)
+        try:
+            with defer_signals():
+                instance.process = _launch(program, executable, chosen, folder, configuration)
+            instance.await_ready(_log(program, folder))
+            return instance
+        except PortTaken:
+            instance.stop()
+            if ports or attempt == 3:
+                raise
+        except BaseException:
+            instance.stop()
+            raise
+
+
+def for_checks(program: Program, configuration: Path | None = None):
+    """A program for the checks of one session: on free ports where it is at hand, else the learner's.
+
+    Raises ProgramError when there is neither."""
+    executable = methods.at_hand(program)
+    if executable is None:
+        learners = Service(program).configured()
+        learners.check()
+        return learners
+    folder = tempfile.TemporaryDirectory(prefix=f"workshop-{program.name}-")
+    try:
+        instance = start(program, executable, Path(folder.name), configuration=configuration)
+    except BaseException:
+        folder.cleanup()
+        raise
+    instance._folder = folder
+    return instance
+
+
+def free_ports(program: Program) -> dict[str, int]:
+    """A port of 127.0.0.1 for each that the program needs, free now."""
+    return {name: free_port() for name in program.ports}
+
+
+def needed(root: Path = ROOT) -> list[Program]:
+    """What the learner's lesson needs: the programs of all lessons, and each that this lesson or an earlier one starts by name."""
+    current = Workspace(root).progress()["current"]
+    pages = [lesson for lesson in lessons.lessons(root) if current and lesson.name <= current]
+    commands = "\n".join(block.text for lesson in pages for block in lesson.blocks if block.language == "shell")
+    named = {name for words in re.findall(r"^workshop up +([\w ]+)", commands, re.MULTILINE) for name in words.split()}
+    return [program for name, program in programs().items() if program.for_all_lessons or name in named]
+
+
+def docker_trouble(seconds: float) -> str | None:
+    """Why Docker cannot start a container here: empty when it can, None when it is not installed."""
+    if not shutil.which("docker"):
+        return None
+    try:
+        run(["docker", "version", "--format", "{{.Server.Version}}"], seconds=seconds)
+    except CommandFailed as error:
+        return f"no engine answers: {str(error).splitlines()[-1]}"
+    try:
+        run(["docker", "compose", "version"], seconds=seconds)
+    except CommandFailed:
+        return "an engine answers, and it has no `docker compose`"
+    return ""
+
+
+def _instance(program: Program, ports: dict[str, int], url: str = ""):
+    return (program.instance or Instance)(program, url or f"http://127.0.0.1:{ports[next(iter(program.ports))]}", ports)
+
+
+def _launch(
+    program: Program, executable: Path, ports: dict[str, int], folder: Path, configuration: Path | None = None
+) -> subprocess.Popen:
+    data = folder / f"{program.name}-data"
+    words = {"host": "127.0.0.1", "configuration": _configuration(program, configuration), "data": data, **ports}
+    if any("{data}" in argument for argument in program.arguments):
+        data.mkdir(exist_ok=True)
+    settings = {program.setting("HOST"): "127.0.0.1", **_port_settings(program, ports)}
+    with open(_log(program, folder), "wb") as output:
+        try:
+            return subprocess.Popen(
+                [executable, *(argument.format(**words) for argument in program.arguments)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**inherited_environment(), **settings},
+                start_new_session=True,
+            )
+        except OSError as error:
+            again = f"Remove it, then run `{program.up}`."
+            raise ProgramError(f"{executable} does not start: {error.strerror}. {again}") from None
+
+
+def _configuration(program: Program, given: Path | None = None) -> Path | None:
+    """The file that configures the program. Raises ProgramError when it is not there."""
+    if not (given or program.configuration):
+        return None
+    path = given or ROOT / program.configuration
+    if not path.is_file():
+        raise ProgramError(
+            f"{program.title} reads {program.configuration}, and there is no such file.\n"
+            "A lesson writes it: go back to the one that does, or bring it with `workshop solve` of that lesson."
+        )
+    return path
+
+
+def _log(program: Program, folder: Path) -> Path:
+    return folder / f"{program.name}.log"
+
+
+def _port_settings(program: Program, ports: dict[str, int]) -> dict[str, str]:
+    return {program.setting(f"{name}_PORT"): str(port) for name, port in ports.items()}
+
+
+def _refuse_taken(program: Program, ports: dict[str, int], saved: Path | None = None) -> None:
+    """Raise PortTaken, naming port, owner and purpose, if anything listens on one of these ports."""
+    for name, port in ports.items():
+        if is_listening(port):
+            raise _taken(program, port, program.ports[name].purpose, saved)
+
+
+def _taken(program: Program, port: int, purpose: str, saved: Path | None = None) -> PortTaken:
+    by = port_owner(port) or "another program"
+    end = f"End that program (`lsof -nP -iTCP:{port} -sTCP:LISTEN` shows it)"
+    for other in programs().values() if saved else ():
+        if other.name != program.name and port in Service(other, saved).ours().get("ports", {}).values():
+            end = f"`workshop down {other.name}` ends that program"
+    return PortTaken(
+        f"port {port} is taken by {by}, and {program.title} needs it for {purpose}.\n{end}, then run `{program.up}` again."
+    )
+
+
+def _not_ready(program: Program, log: str, how: str) -> ProgramError:
+    if match := re.search(r":(\d+): bind: address already in use", log):
+        return _taken(program, int(match[1]), "its work")
+    last = "\n".join(log.strip().splitlines()[-5:])
+    return ProgramError(f"{program.title} {how}; it said last:\n{last}" if last else f"{program.title} {how} and said nothing")
+
+
+# The learner's own
+
+
+@dataclass(frozen=True)
+class Running:
+    """The learner's program that `up` found or brought. `method` says how it came, `started` whether this call started it."""
+
+    instance: Instance
+    method: str
+    started: bool
+
+
+class Service:
+    """The learner's own program: what `workshop up`, `down` and `status` do with it.
+
+    `saved` is where it is written down what was started, `ports` are for tests: without them those count that variables
+    such as JAEGER_GRPC_PORT name, then those on which it was started, then the well-known ones."""
+
+    def __init__(self, program: Program, saved: Path = SAVED, ports: dict[str, int] | None = None):
+        self.program, self.saved, self._given = program, saved, ports
+        self._record = saved / f"{program.name}.json"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Where it listens, or will listen. Raises ProgramError for a setting that is no port."""
+        if self._given:
+            return self._given
+        found = {**self.program.numbers, **self.ours().get("ports", {})}
+        for name in found:
+            setting = self.program.setting(f"{name}_PORT")
+            text = os.environ.get(setting, "").strip()
+            if text and not (re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) < 65536):
+                raise ProgramError(
+                    f"{setting} is {text!r}, and a port is a number from 1 to 65535.\n"
+                    f"Name the right one, or `unset {setting}`: then it is {self.program.numbers[name]}."
+                )
+            found[name] = int(text or found[name])
+        return found
+
+    def configured(self):
+        """The program whether it is up or not: the one that its setting names (JAEGER_URL), else the one on its ports."""
+        return _instance(self.program, self.ports, self._named())
+
+    def up(self, progress: Progress = print) -> Running:
+        """Make sure that it runs, by the first method that works, and say by which and where it is.
+
+        What this starts goes on after the command, until `down`. Raises ProgramError, with all methods when none works."""
+        with self._alone(progress):
+            running = self._already() or self._brought(progress)
+        progress(f"{self.program.title} is up: {running.method}")
+        rows = running.instance.addresses()
+        width = max([14, *(len(label) for label, _ in rows)])
+        for label, value in rows:
+            progress(f"  {label:<{width}}  {value}")
+        return running
+
+    def down(self, progress: Progress = print) -> bool:
+        """End what `up` started, and nothing else. Returns False, without a word, when nothing of it runs here."""
+        title = self.program.title
+        with self._alone(progress):
+            ours = self.ours()
+            if ours.get("method") == "docker":
+                self._remove_container()
+                progress(f"stopped {title}'s container")
+            elif ours:
+                _end(_recorded(ours))
+                progress(f"stopped {title} (process {ours['pid']})")
+            elif self.configured().ready():
+                progress(f"left alone: {title} at {self.configured().url}, which `workshop up` did not start")
+            else:
+                return False
+            self._record.unlink(missing_ok=True)
+        return True
+
+    def status(self) -> list[tuple[str, str]]:
+        """What is known of it, as rows of a table."""
+        title = self.program.title
+        try:
+            running = self._already()
+            if running is None:
+                taken = [
+                    f"{port} ({port_owner(port) or 'another program'})" for port in self.ports.values() if is_listening(port)
+                ]
+                rows = [(title, f"not running; `{self.program.up}` starts it")]
+                return rows + ([("ports in the way", ", ".join(taken))] if taken else [])
+            rows = [(title, f"running: {running.method}")]
+            if process := _recorded(self.ours()):
+                log = os.path.relpath(_log(self.program, self.saved))
+                rows.append(("process", f"{process.pid}, {process.memory_info().rss / 1e6:.0f} MB, log in {log}"))
+            return [*rows, *running.instance.addresses(), *running.instance.details()]
+        except ProgramError as error:
+            return [(title, str(error))]
+
+    def ours(self) -> dict:
+        """What `up` wrote down of the program that it started and that still runs; else nothing.
+
+        A container counts as running until `down`: Docker is not asked for that."""
+        try:
+            found = json.loads(self._record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        known = isinstance(found, dict) and isinstance(found.get("ports"), dict)
+        return found if known and (found.get("method") == "docker" or _recorded(found)) else {}
+
+    @contextmanager
+    def _alone(self, progress: Progress) -> Iterator[None]:
+        """One `up` or `down` at a time."""
+        try:
+            lock = self.saved / f"{self.program.name}.lock"
+            with locked(lock, lambda: progress("another `workshop up` or `down` is at work; waiting")):
+                yield
+        except ProgramError:
+            raise
+        except OSError as error:
+            raise ProgramError(f"{error.filename or self.saved} cannot be written: {error.strerror}") from None
+
+    def _named(self) -> str:
+        return os.environ.get(self.program.setting("URL"), "").strip()
+
+    def _already(self) -> Running | None:
+        """The program that is there without our doing anything."""
+        instance, title = self.configured(), self.program.title
+        if url := self._named():
+            setting = self.program.setting("URL")
+            try:
+                instance.check()
+            except ProgramError as error:
+                raise ProgramError(
+                    f"{setting} is {url}, and that fails: {error}\nStart that {title}, or `unset {setting}` to have one here."
+                ) from None
+            return Running(instance, f"{setting} names it", False)
+        if not instance.ready():
+            return None
+        ours = self.ours()
+        need = {name: port for name, port in instance.ports.items() if name != self.program.health[0]}
+        if silent := {name: port for name, port in need.items() if not is_listening(port)}:
+            end = f"`workshop down {self.program.name}`" if ours else "End it"
+            where = " and ".join(map(str, silent.values()))
+            purposes = " and ".join(self.program.ports[name].purpose for name in silent)
+            raise ProgramError(
+                f"{title} answers on port {instance.port}, and nothing listens on {where}, where it should for {purposes}.\n"
+                f"{end}, then run `{self.program.up}` again."
+            )
+        return Running(instance, "`workshop up` started it before" if ours else "somebody else started it", False)
+
+    def _brought(self, progress: Progress) -> Running:
+        _configuration(self.program)
+        ports = self.ports
+        _refuse_taken(self.program, ports, self.saved)
+        found = self._by_docker(progress, ports)
+        if isinstance(found, Running):
+            return found
+        progress(f"Docker: {found.splitlines()[-1]}")
+        try:
+            executable = methods.obtain(self.program, progress, {"Docker": found})
+        except methods.NotInstalled as error:
+            raise ProgramError(str(error)) from None
+        return self._by_executable(executable, ports)
+
+    def _by_docker(self, progress: Progress, ports: dict[str, int]) -> Running | str:
+        """Start the program's container, or say why not."""
+        if not self.program.image:
+            return "there is no container of it"
+        trouble = docker_trouble(ANSWER_SECONDS)
+        if trouble != "":
+            return trouble or "not installed"
+        progress(f"Docker: starting {self.program.image_tag}")
+        ticker = Ticker(progress)
+        env = {**inherited_environment(), **_port_settings(self.program, ports)}
+        self._write({"method": "docker", "ports": ports})
+        try:
+            up = [*COMPOSE, "up", "-d", "--wait", self.program.name]
+            run(up, env, on_tick=lambda: ticker("Docker: still starting"))
+            instance = _instance(self.program, ports)
+            instance.await_ready(Path(os.devnull))
+            return Running(instance, "a container by docker compose", True)
+        except BaseException as error:
+            with suppress(ProgramError):
+                self._remove_container()
+            self._record.unlink(missing_ok=True)
+            if not isinstance(error, (CommandFailed, ProgramError)):
+                raise
+            return f"`docker compose up` failed: {error}"
+
+    def _remove_container(self) -> None:
+        """Remove this program's container, and the network of this clone's containers after the last of them."""
+        try:
+            run([*COMPOSE, "rm", "--stop", "--force", self.program.name])
+        except CommandFailed as error:
+            if _instance(self.program, self.ports).ready():
+                raise ProgramError(f"`docker compose rm` failed: {error}") from None
+        with suppress(CommandFailed):
+            run(["docker", "network", "rm", f"{PROJECT}_default"])  # refused while another container is in it
+
+    def _by_executable(self, executable: Path, ports: dict[str, int]) -> Running:
+        """Start the executable so that it outlives this command, and write down which process it is."""
+        import psutil
+
+        instance, log = _instance(self.program, ports), _log(self.program, self.saved)
+        try:
+            with defer_signals():
+                instance.process = _launch(self.program, executable, ports, self.saved)
+            pid = instance.process.pid
+            self._write({"method": "process", "pid": pid, "created": psutil.Process(pid).create_time(), "ports": ports})
+            instance.await_ready(log)
+        except BaseException:
+            instance.stop()
+            self._record.unlink(missing_ok=True)
+            raise
+        instance.process.returncode = 0  # it goes on without this command, and Popen need not warn of that
+        instance.process = None
+        return Running(instance, f"started from {executable}", True)
+
+    def _write(self, state: dict) -> None:
+        partial = self._record.with_suffix(".partial")
+        partial.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(partial, self._record)
+
+
+def up(names: tuple[str, ...], progress: Progress = print) -> None:
+    """Bring the programs of these names, else those that the learner's lesson needs. Raises UserError."""
+    for program in [find(name) for name in names] or needed():
+        Service(program).up(progress)
+
+
+def down(names: tuple[str, ...], progress: Progress = print) -> None:
+    """End what `up` started of the programs of these names, else of all. Raises UserError."""
+    chosen = [find(name) for name in names] or programs().values()
+    idle = [program.title for program in chosen if not Service(program).down(progress)]
+    if names:
+        for title in idle:
+            progress(f"no {title} of `workshop up` is running")
+    elif len(idle) == len(chosen):
+        progress("nothing that `workshop up` started is running")
+
+
+def status() -> list[tuple[str, str]]:
+    """What is known of each program, as rows of a table."""
+    return [row for program in programs().values() for row in Service(program).status()]
+
+
+def _recorded(state: dict):
+    """The process that `up` started, None if it has ended: its number may belong to another program by now."""
+    try:
+        import psutil
+    except ImportError:
+        return None  # nothing is installed yet, and so `up` has started nothing
+    try:
+        process = psutil.Process(state["pid"])
+        same = abs(process.create_time() - state["created"]) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return None
+    return process if same else None
+
+
+def _end(process) -> None:
+    import psutil
+
+    pause = threading.Event()
+    for end in (process.terminate, process.kill):
+        try:
+            end()
+            deadline = time.monotonic() + STOP_SECONDS
+            while time.monotonic() < deadline:
+                # In a container nobody may be there to collect what has ended: it stays in the table as a zombie.
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    process.wait(0)
+                    return
+                pause.wait(0.02)
+        except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+            return
