@@ -65,6 +65,13 @@ else:
     partial.write_text(f"#!/bin/sh\necho {version}\n")
 """
 
+UV = """
+import os, pathlib, sys
+if "--version" in sys.argv:
+    sys.exit(print("uv 0.9.0"))
+INSTALL
+"""
+
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch) -> Path:
@@ -73,7 +80,7 @@ def machine(tmp_path, monkeypatch) -> Path:
     tools.mkdir()
     for name in ("sh", "sleep"):
         (tools / name).symlink_to(shutil.which(name))
-    tool(tools, "uv", "import sys; sys.exit('error: the index does not answer')")
+    tool(tools, "uv", UV.replace("INSTALL", "sys.exit('error: the index does not answer')"))
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache ü"))
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "tools.log"))
