@@ -94,7 +94,7 @@ class Traces:
         if len(found) == exactly:
             return found
         other.require(SPANS, wants="console")
-        self.require(CALLS)
+        self.require(CALLS, lacks="calls" if len(calls) < exactly else "")
         other.require(CALLS)
         roots = [s for s in asked if not s.parent_id]
         if len(calls) < exactly and roots:
