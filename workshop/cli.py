@@ -319,10 +319,10 @@ def _current() -> Lesson:
 @main.command()
 @click.argument("program", type=PROGRAM, nargs=-1)
 def up(program: tuple[str, ...]) -> None:
-    """Start what your lesson needs, by the first way that works here; or PROGRAM.
+    """Start what your lesson needs, or PROGRAM, in the background.
 
-    Today that is Jaeger. The ways: the address in a setting (JAEGER_URL), one that already answers, Docker, one that is on
-    this machine, the official archive, a build by Go.
+    Today that is Jaeger. It comes by the first way that works here: the address in a setting (JAEGER_URL), one that
+    already answers, Docker, one that is on this machine, the official archive, a build by Go.
 
     \b
     Examples:
@@ -331,13 +331,13 @@ def up(program: tuple[str, ...]) -> None:
     """
     from workshop.programs import lifecycle
 
-    lifecycle.up(program, say)
+    lifecycle.up(program, Workspace().progress()["current"], say)
 
 
 @main.command()
 @click.argument("program", type=PROGRAM, nargs=-1)
 def down(program: tuple[str, ...]) -> None:
-    """Stop what `workshop up` started, and nothing else; or only PROGRAM.
+    """Stop what `workshop up` started, or only PROGRAM of it.
 
     Example: workshop down
     """

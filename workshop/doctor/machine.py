@@ -120,6 +120,7 @@ def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] |
         return Machine(**base)  # the rest of the workshop cannot be read here
 
     from workshop.checks.sandbox import Sandbox
+    from workshop.learner.workspace import Workspace
     from workshop.programs.lifecycle import docker_trouble, needed
     from workshop.setup.addresses import address
     from workshop.setup.cache import cache_folder
@@ -128,7 +129,7 @@ def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] |
     page = address(app)
     watched = {root / ".saved", root / "src", cache_folder()}
     prefix = Path(sys.prefix).resolve()
-    wanted = needed(root)
+    wanted = needed(Workspace(root).progress()["current"], root)
     states = {
         program.name: lambda program=program: _state(program, root, (ports or {}).get(program.name)) for program in wanted
     }

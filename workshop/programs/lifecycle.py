@@ -24,7 +24,6 @@ from pathlib import Path
 from workshop.course import lessons
 from workshop.course.fences import ROOT
 from workshop.errors import UserError
-from workshop.learner.workspace import Workspace
 from workshop.programs import methods
 from workshop.programs.program import Program, find, programs
 from workshop.setup.cache import locked
@@ -197,9 +196,8 @@ def free_ports(program: Program) -> dict[str, int]:
     return {name: free_port() for name in program.ports}
 
 
-def needed(root: Path = ROOT) -> list[Program]:
-    """What the learner's lesson needs: the programs of all lessons, and each that this lesson or an earlier one starts by name."""
-    current = Workspace(root).progress()["current"]
+def needed(current: str | None, root: Path = ROOT) -> list[Program]:
+    """What the lesson `current` needs: the programs of all lessons, and each that this lesson or an earlier one starts by name."""
     pages = [lesson for lesson in lessons.lessons(root) if current and lesson.name <= current]
     commands = "\n".join(block.text for lesson in pages for block in lesson.blocks if block.language == "shell")
     named = {name for words in re.findall(r"^workshop up +([\w ]+)", commands, re.MULTILINE) for name in words.split()}
@@ -514,9 +512,9 @@ class Service:
         os.replace(partial, self._record)
 
 
-def up(names: tuple[str, ...], progress: Progress = print) -> None:
-    """Bring the programs of these names, else those that the learner's lesson needs. Raises UserError."""
-    for program in [find(name) for name in names] or needed():
+def up(names: tuple[str, ...], current: str | None, progress: Progress = print) -> None:
+    """Bring the programs of these names, else those that the lesson `current` needs. Raises UserError."""
+    for program in [find(name) for name in names] or needed(current):
         Service(program).up(progress)
 
 
