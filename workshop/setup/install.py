@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> int:
                 beside = Beside()
         if set(only) != {"programs"}:
             changed |= install_packages(*(name for name in EXTRAS if name in only))
-            if changed and beside:
+            if changed and beside and beside.told:
                 _say("packages", "ready")
         if beside:
             came = beside.wait()
