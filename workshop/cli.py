@@ -178,10 +178,12 @@ def demo(beside: bool) -> None:
 
     Example: workshop demo
     """
+    from workshop.checks.process import keep_children_interruptible
     from workshop.scenarios import demo
     from workshop.setup.commands import end_by_signals
 
     end_by_signals()
+    keep_children_interruptible()
     demo.show(say, stay=sys.stdin.isatty() and sys.stdout.isatty(), beside=beside)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workshop.checks.process import inherited
+from workshop.checks.process import inherited, keep_children_interruptible
 from workshop.checks.sandbox import END, MINE, START
 from workshop.course import lessons, turns
 from workshop.course.fences import LessonError
@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "before(rung): the diagnosis that this test gives before its lesson (--at start)")
     config.stash[KEY] = Session(config.getoption("--at"), config.getoption("--write-output"))
+    keep_children_interruptible()
     for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends a check as Ctrl-C does: what it started is stopped
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)

@@ -14,8 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from workshop.setup.commands import defer_signals
@@ -54,17 +53,12 @@ def patient(seconds: float) -> float:
     return seconds * min(10, max(1, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
-@contextmanager
-def _interruptible_children() -> Iterator[None]:
-    """A shell starts background jobs with SIGINT ignored, and children inherit that: `pytest &` could not stop an app."""
-    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread()
-    if ignored:
+def keep_children_interruptible() -> None:
+    """Where SIGINT is ignored, as in a script's background job, handle it instead, by doing nothing.
+
+    What a process ignores its children ignore, too, and an app could not be stopped as Ctrl-C does it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        if ignored:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Process:
@@ -85,16 +79,15 @@ class Process:
             raise
 
     def _begin(self, line: str, folder: Path, env: dict[str, str], separate_stderr: bool) -> None:
-        with _interruptible_children():
-            self._popen = subprocess.Popen(
-                ["bash", "-o", "pipefail", "-c", line],
-                cwd=folder,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE if separate_stderr else subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._popen = subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if separate_stderr else subprocess.STDOUT,
+            start_new_session=True,
+        )
         threading.Thread(target=self._read, daemon=True).start()
 
     @property

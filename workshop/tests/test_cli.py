@@ -116,6 +116,11 @@ def test_checks_at_once_do_not_meet_and_end_right(learner, count: int):
     assert [run.returncode for run in runs] == [0] * count, said
 
 
+def test_a_check_in_the_background_of_a_script_can_stop_its_app(learner):
+    learner.runs(f"workshop solve {SPANS}")
+    assert "✓" in learner.runs(f"trap '' INT; workshop check {SPANS}")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_ctrl_c_and_a_closed_terminal_end_a_check_and_leave_no_process_and_no_word_of_python(learner, number):
     learner.runs(f"workshop solve {SPANS}")
