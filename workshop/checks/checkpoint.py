@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from workshop.checks import outputs
@@ -298,15 +298,14 @@ def packages(lesson: Lesson) -> Path:
     """The virtual environment for a lesson's checks: this one, unless lessons up to it bring a `requirements.txt`.
 
     Then it is one of base and those files, kept in the user's cache by content. Raises Broken when it cannot be made."""
-    from workshop.setup.environments import EnvironmentFailed, environment_of
+    from workshop.setup.environments import EnvironmentFailed
 
     before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
     files = [f for f in (other.folder / "requirements.txt" for other in before) if f.exists()]
     if not files:
         return Path(sys.prefix)
-    tell = lambda line: print(f"{lesson.name}: {line}", file=sys.__stderr__)  # noqa: E731
     try:
-        return environment_of(lesson.root / "requirements.txt", *files, progress=tell)
+        return _environment(lesson.root / "requirements.txt", *files)
     except EnvironmentFailed as error:
         raise Broken(
             Diagnosis(
@@ -318,3 +317,11 @@ def packages(lesson: Lesson) -> Path:
                 lesson.name,
             )
         ) from None
+
+
+@cache
+def _environment(*files: Path) -> Path:
+    """As `environment_of`, which looks at every package that is there: once a process, for that takes half a second."""
+    from workshop.setup.environments import environment_of
+
+    return environment_of(*files, progress=lambda line: print(line, file=sys.__stderr__))
