@@ -2,7 +2,7 @@
 
 
 def pytest_configure(config):
-    if not config.pluginmanager.has_plugin("workshop"):
+    if not any(map(config.pluginmanager.has_plugin, ("workshop", "workshop.plugin"))):
         import pytest
 
         raise pytest.UsageError("this pytest does not know the workshop; run `source .venv/bin/activate`, then again")

@@ -201,10 +201,11 @@ def test_a_second_up_takes_the_one_that_runs(own):
 def test_down_ends_it_and_says_so(own):
     Service(JAEGER, **own).up(lambda text: None)
     pid = json.loads((own["saved"] / "jaeger.json").read_text())["pid"]
+    process = psutil.Process(pid)
     told = []
     Service(JAEGER, **own).down(told.append)
     assert told == [f"stopped Jaeger (process {pid})"]
-    assert not psutil.pid_exists(pid)
+    assert not process.is_running()  # its number may belong to another process by now
     assert not Service(JAEGER, **own).down(told.append) and told[1:] == []
 
 

@@ -38,9 +38,8 @@ def check(root: Path, **env: str) -> tuple[int, str]:
     """What `workshop check` says of it."""
     code = f"from workshop.cli import main; main(['check', {LESSON!r}], prog_name='workshop')"
     line = [sys.executable, "-c", code]
-    done = subprocess.run(
-        line, cwd=root, env={**os.environ, "PYTHONPATH": str(root), **env}, capture_output=True, text=True, timeout=120
-    )
+    active = {"PATH": os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]]), "PYTHONPATH": str(root)}
+    done = subprocess.run(line, cwd=root, env={**os.environ, **active, **env}, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout + done.stderr
 
 
