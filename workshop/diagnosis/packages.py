@@ -47,6 +47,11 @@ def missing_package(f: Facts) -> Diagnosis | None:
     )
 
 
+def no_package_that_watches(f: Facts) -> Diagnosis | None:
+    """As `missing_package`, where requests have no span. One that has is watched, and may be lost on its way."""
+    return None if all(f.spans_of(response) for response in f.asked) else missing_package(f)
+
+
 def _brings(package: str, output: str) -> bool:
     """Whether the module that an app did not find is one of a package, going by the names."""
     missing = re.search(r"No module named '([\w.]+)'", output)

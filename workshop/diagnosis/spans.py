@@ -7,7 +7,7 @@ import re
 from workshop.diagnosis import settings
 from workshop.diagnosis.configuration import CONFIGURATION, agent_gave_up
 from workshop.diagnosis.facts import Diagnosis, Facts, Stage, words
-from workshop.diagnosis.packages import missing_package
+from workshop.diagnosis.packages import missing_package, no_package_that_watches
 from workshop.diagnosis.script import blank_around_equals
 from workshop.diagnosis.starting import shadowed
 
@@ -198,7 +198,7 @@ SPANS = Stage(
     shadowed,
     blank_around_equals,
     *CONFIGURATION,
-    missing_package,
+    no_package_that_watches,
     agent_gave_up,
     not_under_agent,
     switched_off,

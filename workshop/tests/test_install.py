@@ -102,7 +102,12 @@ def test_what_is_pinned_is_installed_once(place):
 def test_what_is_gone_or_another_is_put_right_and_what_else_is_there_stays(place):
     made(place)
     own = wheel(place.parent / "own", "own", "3", {"own.py": b""})
-    newer = wheel(place.parent / "own", "tiny", "2.0", {"tiny.py": b"SIZE = 'large'\n"})
+    newer = wheel(
+        place.parent / "own",
+        "tiny",
+        "2.0",
+        {"tiny.py": b"SIZE = 'large'  # of another length: Python compares that with what it has compiled\n"},
+    )
     find_uv()("pip", "install", "--python", place / ".venv" / "bin" / "python", own, newer)
     assert python(place, "import tiny; print(tiny.SIZE)") == "large"
     assert made(place)
