@@ -158,7 +158,7 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
             "shadows": self.checkpoint.sandbox.shadows(),
             "packages": lambda: compared(self.checkpoint.lesson, self.checkpoint.active),
             "inactive": self._inactive(),
-            "held": self._held(),
+            **self._background(),
         }
         return Facts(**{**known, **more})
 
@@ -190,17 +190,21 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
         there = [name for name in ("flask", "opentelemetry-instrument") if (root / ".venv" / "bin" / name).exists()]
         return ".venv" if any(shutil.which(name, path=self._environment["PATH"]) is None for name in there) else ""
 
-    def _held(self) -> str:
-        """What was raised into a Future of the app that nobody asked for it, as tracebacks."""
-        found: dict[str, str] = {}
+    def _background(self) -> dict[str, str]:
+        """What ended threads of the app, and what was raised into a Future that nobody asked for it, as tracebacks."""
+        ended: list[str] = []
+        held: dict[str, str] = {}
         path = self.checkpoint.held
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             note = json.loads(line)
-            if note["raised"]:
-                found[note["future"]] = note["raised"]
+            if "thread" in note:
+                ended.append(note["raised"])
+            elif note["raised"]:
+                held[note["future"]] = note["raised"]
             else:
-                found.pop(note["future"], None)
-        return self.checkpoint.sandbox.unswap("\n".join(found.values()))
+                held.pop(note["future"], None)
+        unswap = self.checkpoint.sandbox.unswap
+        return {"ended": unswap("\n".join(ended)), "held": unswap("\n".join(held.values()))}
 
     def _known_to_listen_or_not(self) -> bool:
         said = LISTENS.findall(self._process.output)

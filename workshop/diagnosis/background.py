@@ -11,10 +11,11 @@ BEGIN = re.compile(r"^(?:Exception in thread (\S+).*|Process (\S+):)\n(?=Traceba
 
 def in_the_background(f: Facts) -> Diagnosis | None:
     """Python itself prints what ends a thread or a process."""
-    begun = list(BEGIN.finditer(f.output))
+    output = f.ended or f.output
+    begun = list(BEGIN.finditer(output))
     if not begun:
         return None
-    part = _first_traceback(f.output[begun[-1].end() :])
+    part = _first_traceback(output[begun[-1].end() :])
     where = _place(f, part)
     return Diagnosis(
         "background-failed",

@@ -82,7 +82,8 @@ class Response:
 class Facts:
     """All that a check knows about one run of the learner's app. Paths and ports are the learner's own, not the copy's.
 
-    `lacks` names what a verb asked for and did not find. `held` is what was raised in a thread's Future and nobody asked for.
+    `lacks` names what a verb asked for and did not find. `held` is what was raised in a thread's Future and nobody asked for,
+    `ended` what ended a thread.
     `packages` looks up those of the environment in which the app runs; `inactive` is the one that the learner's shell misses."""
 
     lesson: str
@@ -107,6 +108,7 @@ class Facts:
     inactive: str = ""
     lacks: str = ""
     held: str = ""
+    ended: str = ""
 
     @property
     def missing(self) -> bool:

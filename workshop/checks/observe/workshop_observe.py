@@ -1,4 +1,4 @@
-"""Notes what a Future holds and nobody asks for, in the app under check.
+"""Notes what ends a thread, and what a Future holds and nobody asks for, in the app under check.
 
 Loaded as Python starts, or under `opentelemetry-instrument`, which has a `sitecustomize` of its own, as a step before its
 instrumentations. It only looks: every call does what it always does, and notes go to a file of the check's, not to the app's output.
@@ -12,9 +12,10 @@ FILE = os.environ.get("WORKSHOP_HELD", "")
 
 
 def watch() -> None:
-    """Watch what Futures get and give."""
+    """Watch what ends threads, and what Futures get and give."""
     if not FILE:
         return
+    import threading
     from concurrent.futures import Future
 
     set_exception, result, exception = Future.set_exception, Future.result, Future.exception
@@ -39,6 +40,16 @@ def watch() -> None:
         finally:
             _asked(self)
 
+    end = threading.excepthook
+
+    def tell(args):
+        # What Python prints of it comes in pieces, the server's lines between them, and may be cut off by Ctrl-C.
+        name = args.thread.name if args.thread else ""
+        raised = "".join(traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback))
+        _write({"thread": name, "raised": f"Exception in thread {name}:\n{raised}"})
+        end(args)
+
+    threading.excepthook = tell
     keep.observes = True
     Future.set_exception, Future.result, Future.exception = keep, ask_for_result, ask_for_exception
 
@@ -49,9 +60,12 @@ def _asked(future) -> None:
 
 
 def _note(future, raised=None) -> None:
+    _write({"future": f"{os.getpid()}-{id(future)}", "raised": raised})
+
+
+def _write(note) -> None:
     try:
-        line = json.dumps({"future": f"{os.getpid()}-{id(future)}", "raised": raised}) + "\n"
         with open(FILE, "a", encoding="utf-8") as file:
-            file.write(line)
+            file.write(json.dumps(note) + "\n")
     except OSError:
         pass  # the check is over, and its folder gone
