@@ -22,7 +22,7 @@ ASK_ONCE = "python -c 'from wsgi import app; app.test_client().get(\"/\")'"
 SLOW = {
     "says nothing": [SILENCE],
     "stops in the middle": [GOOD[:-20], SILENCE],
-    "drips": [HEAD, *drip(BODY, 0.3)],
+    "drips": [HEAD, *drip(BODY, 0.18)],
 }
 BROKEN = {
     "hangs up": [],
