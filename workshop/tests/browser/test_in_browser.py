@@ -285,6 +285,12 @@ def test_a_deck_is_a_page_to_read_without_javascript_and_on_a_phone(visit, how):
     page.wait_for_url(re.compile(r"/300/$"))
 
 
+def test_slides_begin_when_their_style_is_there(visit):
+    page = visit(DECKS[0])
+    (style,) = page.evaluate("performance.getEntriesByType('resource').filter(e => e.name.endsWith('/reveal.css'))")
+    assert style["renderBlockingStatus"] == "blocking"
+
+
 def test_an_address_of_a_slide_opens_that_slide_and_leads_back(visit):
     page = visit(f"{DECKS[2]}#/10", viewport={"width": 1280, "height": 720})
     page.wait_for_function("Reveal.isReady()")
