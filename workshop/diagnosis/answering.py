@@ -39,8 +39,10 @@ def missing_column(f: Facts) -> Diagnosis | None:
 
 def token_forgotten(f: Facts) -> Diagnosis | None:
     refused = next((a for a in f.responses if a.wanted and a.status == 400 and a.status not in a.wanted), None)
-    if not refused or "CSRF token is missing" not in refused.text + f.output:
+    if not refused:
         return None
+    said = "CSRF token is missing" in refused.text + f.output
+    protected = any("CSRFProtect" in text for path, text in f.files.items() if path.endswith(".py"))
     bare = [
         f"src/{path}:{text.count(chr(10), 0, form.start()) + 1}"
         for path, text in f.files.items()
@@ -48,9 +50,13 @@ def token_forgotten(f: Facts) -> Diagnosis | None:
         for form in re.finditer(r"<form\b.*?(?:</form>|\Z)", text, re.DOTALL | re.IGNORECASE)
         if re.search(r"method\s*=\s*[\"']?post", form[0], re.IGNORECASE) and not re.search("csrf_token|hidden_tag", form[0])
     ]
+    if not said and not (protected and bare):  # a page of the app's own need not say why
+        return None
     return Diagnosis(
         "token-forgotten",
-        f"{refused}: status 400, the CSRF token is missing" + (f"; the form in {bare[0]} has none" if bare else ""),
+        f"{refused}: status 400"
+        + (", the CSRF token is missing" if said else "")
+        + (f"; the form in {bare[0]} has no token" if bare else ""),
         f"status {' or '.join(map(str, refused.wanted))}, for a form that carries the app's token",
         "CSRFProtect refuses every form that does not bring the token which the app gave to this visitor's page",
         'write `<input type="hidden" name="csrf_token" value="{{ csrf_token() }}">` into the form'

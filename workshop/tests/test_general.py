@@ -19,6 +19,7 @@ from workshop.diagnosis.facts import Broken, Diagnosis
 PLAIN, AGENT, CODE = "300/200/200", "300/300/200", "300/400/200"
 ALL = (PLAIN, AGENT, CODE)
 TODO = "todo/__init__.py"
+TOKEN = '  <input type="hidden" name="csrf_token" value="{{ csrf_token() }}">\n'
 
 Change = Callable[[Path], object]
 
@@ -77,6 +78,8 @@ MISTAKES: list[tuple[str, str, tuple[str, ...], Change]] = [
     ("shell-syntax", "a quote not closed", (AGENT, CODE), swap("run.sh", "?$'", "?$")),
     ("wrong-exporter", "an exporter misspelt", (AGENT, CODE), swap("run.sh", "TRACES_EXPORTER=console", "TRACES_EXPORTER=consle")),
     ("misspelt-setting", "a setting misspelt", (AGENT, CODE), swap("run.sh", "OTEL_SERVICE_NAME", "OTEL_SERVICENAME")),
+    ("token-forgotten", "a form without its token", ("300/200/300", CODE), swap("todo/templates/index.html", TOKEN, "")),
+    ("token-forgotten", "buttons without their token", ("300/200/300",), swap("todo/templates/_task.html", TOKEN, "")),
     ("line-not-continued", "a \\ forgotten", ("300/300/100",), swap("run.sh", "--metrics_exporter console \\\n", "--metrics_exporter console\n")),
     ("line-not-continued", "a blank behind \\", ("300/300/100",), swap("run.sh", "--metrics_exporter console \\\n", "--metrics_exporter console \\ \n")),
     ("line-not-continued", "a \\ forgotten before flask", ("300/300/100",), swap("run.sh", "=workshop \\\n", "=workshop\n")),
