@@ -1,5 +1,6 @@
 """The diagnosis ladder: a healthy run breaks no rung, and each fault breaks exactly its own."""
 
+import os
 import re
 import socket
 from dataclasses import replace
@@ -370,7 +371,7 @@ def test_a_port_that_a_stranger_holds_is_named_with_its_holder(tmp_path: Path):
         port = stranger.getsockname()[1]
         checkpoint = turned(tmp_path, "300/200/100", diff("src/run.sh", "-flask run -p 5001", f"+flask run -p {port}"))
         found = rung_of(checkpoint.serve().__enter__)
-    assert found.rung == "port-taken" and str(port) in found.seen and "python" in found.seen
+    assert found.rung == "port-taken" and str(port) in found.seen and f"(process {os.getpid()})" in found.seen
 
 
 def test_an_app_is_not_taken_for_the_one_that_answers_on_its_port(tmp_path: Path):
