@@ -16,7 +16,7 @@ from workshop.course import lessons
 from workshop.course.turns import Turn
 from workshop.diagnosis.facts import Broken, Diagnosis
 
-PLAIN, AGENT, CODE = "300/200/200", "300/300/200", "300/400/200"
+PLAIN, AGENT, JAEGER, CODE = "300/200/200", "300/300/200", "300/300/300", "300/400/200"
 ALL = (PLAIN, AGENT, CODE)
 TODO = "todo/__init__.py"
 TOKEN = '  <input type="hidden" name="csrf_token" value="{{ csrf_token() }}">\n'
@@ -48,6 +48,32 @@ def whole(path: str, make: Callable[[bytes], bytes]) -> Change:
 def marked(path: str) -> Change:
     """Put a plus sign before every line."""
     return whole(path, lambda data: b"".join(b"+" + line for line in data.splitlines(keepends=True)))
+
+
+IN_CODE = """
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.{protocol}.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint="{endpoint}")))
+trace.set_tracer_provider(provider)
+FlaskInstrumentor().instrument()
+"""
+
+
+def in_code(protocol: str, endpoint: str) -> Change:
+    """Set the app up in code instead of by the agent, with this endpoint."""
+
+    def change(src: Path) -> None:
+        put("telemetry.py", IN_CODE.format(protocol=protocol, endpoint=endpoint))(src)
+        whole("wsgi.py", lambda data: b"import telemetry\n" + data)(src)
+        swap("run.sh", "opentelemetry-instrument ", "")(src)
+
+    return change
 
 
 MISTAKES: list[tuple[str, str, tuple[str, ...], Change]] = [
@@ -85,7 +111,10 @@ MISTAKES: list[tuple[str, str, tuple[str, ...], Change]] = [
     ("line-not-continued", "a \\ forgotten before flask", ("300/300/100",), swap("run.sh", "=workshop \\\n", "=workshop\n")),
     ("unknown-flag", "a flag misspelt", ("300/300/100",), swap("run.sh", "--traces_exporter", "--trace_exporter")),
     ("blank-in-list", "a blank in a flag's list", ("300/300/100",), swap("run.sh", "--traces_exporter console", "--traces_exporter console, otlp")),
-    ("wrong-protocol", "a protocol that nobody knows", ("300/300/300",), swap("run.sh", "http/protobuf", "http")),
+    ("endpoint-path", "an endpoint in code without its path", (JAEGER,), in_code("http", "http://localhost:4318")),
+    ("wrong-port", "an endpoint in code with the other port", (JAEGER,), in_code("grpc", "http://localhost:4318")),
+    ("endpoint-without-scheme", "an endpoint in code without http://", (JAEGER,), in_code("http", "localhost:4318/v1/traces")),
+    ("wrong-protocol", "a protocol that nobody knows", (JAEGER,), swap("run.sh", "http/protobuf", "http")),
 ]  # fmt: skip
 
 
