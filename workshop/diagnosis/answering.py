@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, exception, frame, words
-from workshop.diagnosis.files import in_the_way, mark_on_page, unreadable
+from workshop.diagnosis.files import in_the_way, mark_on_page, mark_unseen, unreadable
 
 
 def does_not_answer(f: Facts) -> Diagnosis | None:
@@ -110,6 +110,7 @@ def does_not_stop(f: Facts) -> Diagnosis | None:
 ANSWERS = Stage(
     "ANSWERS",
     mark_on_page,
+    mark_unseen,
     does_not_answer,
     missing_column,
     unreadable,

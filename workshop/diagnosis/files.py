@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 
 from workshop.diagnosis.facts import Diagnosis, Facts, frame
 from workshop.diagnosis.script import marked
@@ -10,6 +11,13 @@ from workshop.diagnosis.script import marked
 # A template's line that begins with a mark, and goes on as a line of HTML or of Jinja does, or not at all.
 OF_A_TEMPLATE = re.compile(r"^(?:[+-][ \t]*(?:[<{].*)?|@@(?: .*)?)$", re.MULTILINE)
 IN_PYTHON = re.compile(r"^(?:[+-](?!\d)|@@)")
+# What a line of such a file cannot mean, except that it was pasted with its mark. In CSS `+ p` goes on with a
+# selector, and `-webkit-…` is a property; in YAML a line that begins with `-` is an item of a list.
+IN_CSS = re.compile(
+    r"^@@|^[+-]\s*\}|^(?:\+\s*|-\s+)[\w-]+\s*:[^{]*;\s*$|(?:\A|(?<=\}\n))(?:\+(?=[.#:*@\[a-zA-Z])|-(?=[.#:*@\[]))", re.MULTILINE
+)
+IN_YAML = re.compile(r"^(?:\+|@@)", re.MULTILINE)
+UNSEEN = {".css": IN_CSS, ".yaml": IN_YAML, ".yml": IN_YAML}
 NOT_UTF_8 = re.compile(r"codec can't decode byte|Non-UTF-8 code|\(unicode error\)|null bytes|SyntaxError: encoding problem")
 
 
@@ -61,4 +69,14 @@ def mark_on_page(f: Facts) -> Diagnosis | None:
             rf"^{re.escape(found[0][:2] if found[0].startswith('@@') else found[0][0])}", pages, re.MULTILINE
         ):
             return marked(path, text.count("\n", 0, found.start()) + 1, found[0], f.lesson)
+    return None
+
+
+def mark_unseen(f: Facts) -> Diagnosis | None:
+    """A mark of a diff in a style sheet or in YAML: whoever reads the file takes it for something else, and says nothing."""
+    for path, text in f.files.items():
+        marks = UNSEEN.get(PurePosixPath(path).suffix)
+        if marks and (found := marks.search(text)):
+            number = text.count("\n", 0, found.start()) + 1
+            return marked(path, number, text.split("\n")[number - 1], f.lesson)
     return None

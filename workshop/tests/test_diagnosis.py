@@ -278,6 +278,11 @@ RIGHT = {
     "another release than the pinned one, and all there": {
         "packages": lambda: Packages({"opentelemetry-sdk": "1.45.2"}, {"opentelemetry-sdk": "1.45.1"})
     },
+    "neighbors in CSS": with_file(
+        "todo/static/a.css",
+        "h1\n+ p { top: 0; }\n.a {\n+ .b { top: 0; }\n}\n.c {\n-webkit-hyphens: auto;\nwidth: calc(9px\n- 1px);\n}\n",
+    ),
+    "a list in YAML": with_file("otel/a.yaml", "- a\n-   b: c\n"),
     "an endpoint in code that works": with_file("todo/telemetry.py", 'OTLPSpanExporter(endpoint="http://localhost:4318")'),
 }
 
