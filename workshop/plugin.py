@@ -126,6 +126,9 @@ class Session:
         ]
 
     def close(self) -> None:
+        from workshop.checks import warm
+
+        warm.stop()
         if self._jaeger is not None:
             self._jaeger.stop()
 

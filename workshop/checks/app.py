@@ -66,7 +66,7 @@ class App(Traces, Metrics, Logs, Privacy, Browser):
             self.port = sandbox.ports[self.shown_port]
         sandbox.running += 1
         self._taken = is_listening(self.port)  # by another program: what answers there is not this app
-        env = {**self._default_endpoint(), **self._environment}
+        env = self.checkpoint.variables(**self._default_endpoint())
         self._process = Process(sandbox.swap(self.line), sandbox.folder, env, separate_stderr=True)
         super().__init__(f"http://127.0.0.1:{self.port}")
         self._process.wait_until(self._known_to_listen_or_not, LISTEN_SECONDS)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from workshop.checks import outputs
+from workshop.checks import outputs, warm
 from workshop.checks.app import App
 from workshop.checks.process import Process, environment, shell_environment
 from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
@@ -91,6 +91,11 @@ class Checkpoint:
         base = shell_environment() if mine else environment(self._prefix or packages(self.lesson))
         observed = {"PYTHONPATH": str(OBSERVE), "WORKSHOP_HELD": str(self.held)}
         return {**base, **observed, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}"}
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """The environment variables of one command, `more` among them. What runs on a turn starts warm."""
+        env = {**self.environment, **more}
+        return warm.environment(env, self.active, self.folder) if self.turn else env
 
     @property
     def active(self) -> Path:
@@ -188,7 +193,7 @@ class Checkpoint:
         Raises Broken when it does not end in time."""
         block = self.block("command", command)
         begun = time.monotonic()
-        process = Process(self.sandbox.swap(block.text), folder or self.folder, {**self.environment, **env})
+        process = Process(self.sandbox.swap(block.text), folder or self.folder, self.variables(**env))
         try:
             if not process.wait(seconds):
                 raise Broken(
@@ -272,9 +277,9 @@ class Checkpoint:
             self._hold(block, held, lambda b: outputs.rewrite_console(b, console), console.text)
 
     def _shown_after(self, begins: Callable[[Block], bool], kind: str, ends: Callable[[Block], bool]) -> Iterator[Block]:
-        """The shown blocks that belong to a command: those between it and the next command of its sort."""
+        """The shown blocks that belong to a command, where outputs are shown: those between it and the next command of its sort."""
         belongs = False
-        for block in self.lesson.blocks:
+        for block in self.lesson.blocks if self.showing else ():
             if block.kind == "command" and begins(block):
                 belongs = True
             elif ends(block):
@@ -283,7 +288,7 @@ class Checkpoint:
                 yield block
 
     def _hold(self, block: Block, held: bool, rewrite: Callable[[Block], list[str]], printed: str) -> None:
-        if not self.showing or (held and any(line.strip() != outputs.ANY for line in block.lines)):
+        if held and any(line.strip() != outputs.ANY for line in block.lines):
             return
         if self._record.rewriting:
             self._record.rewrites[block.line] = (block, rewrite(block))

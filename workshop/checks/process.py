@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from workshop.checks import warm
 from workshop.setup.commands import defer_signals
 from workshop.telemetry.console import COLOR
 
@@ -131,7 +132,10 @@ class Process:
 
         try:
             first = psutil.Process(self._popen.pid)
-            return [first, *first.children(recursive=True)]
+            found = [first, *first.children(recursive=True)]
+            for fork in map(psutil.Process, warm.forks([process.pid for process in found])):
+                found += [fork, *fork.children(recursive=True)]
+            return found
         except psutil.Error:
             return []
 

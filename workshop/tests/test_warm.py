@@ -1,0 +1,96 @@
+"""A start by a stand-in says and does what a whole start does."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from workshop.checks import warm
+from workshop.checks.process import Process, environment
+from workshop.checks.warm import server
+
+PREFIX = Path(sys.prefix)
+TELLS = "import os, signal, sys, flask, opentelemetry.propagate as p; print('pid', os.getpid(), flush=True); "
+
+
+@pytest.fixture(params=["whole", "warm"])
+def begin(request, tmp_path: Path):
+    """`begin(command, program)` runs a command in a folder where `program` is the app, whole or warm."""
+    begun = []
+
+    def run(command: str, program: str, **more: str) -> Process:
+        (tmp_path / "app.py").write_text(program)
+        env = {**environment(), **more}
+        env = warm.environment(env, PREFIX, tmp_path) if request.param == "warm" else env
+        begun.append(Process(command, tmp_path, env))
+        assert (Path(shutil.which("flask", path=env["PATH"])).parent != PREFIX / "bin") == (request.param == "warm")
+        return begun[-1]
+
+    yield run
+    for process in begun:
+        process.kill()
+
+
+AGENT = "opentelemetry-instrument --traces_exporter none --metrics_exporter none --logs_exporter none "
+
+
+@pytest.mark.parametrize("agent", ["", AGENT])
+def test_arguments_settings_streams_and_the_exit_status_are_the_programs_own(begin, agent):
+    program = TELLS + "print(p.get_global_textmap().fields, sys.argv, os.getcwd()); print('no', file=sys.stderr); sys.exit(7)"
+    process = begin(f"{agent}flask --app app routes", program, OTEL_PROPAGATORS="baggage")
+    assert process.wait(20)
+    assert process.exit_code == 7
+    assert f"{{'baggage'}} ['{PREFIX}/bin/flask', '--app', 'app', 'routes']" in process.output
+    assert "\nno\n" in process.output
+
+
+def test_an_exception_is_told_in_the_words_of_a_whole_start(begin):
+    process = begin("flask --app app routes", "import nothing_of_this_name")
+    assert process.wait(20)
+    assert process.exit_code == 2
+    assert "No module named 'nothing_of_this_name'" in process.output
+    assert "warm" not in process.output
+
+
+def test_an_unknown_program_is_told_by_the_agent(begin):
+    process = begin("opentelemetry-instrument flusk run", "")
+    assert process.wait(20)
+    assert process.exit_code == 1
+    assert "execv: path should be" in process.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_program_and_its_end_is_told(begin, number):
+    program = TELLS + f"signal.signal({number.value}, signal.SIG_DFL); print('armed', flush=True); signal.pause()"
+    process = begin(f"exec {AGENT}flask --app app routes", program)
+    assert process.wait_until(lambda: "armed" in process.output, 20)
+    process._signal(number)
+    assert process.wait(20)
+    assert process.exit_code == -number
+
+
+def test_what_is_killed_leaves_no_process(begin):
+    process = begin("exec flask --app app routes", TELLS + "signal.pause()")
+    assert process.wait_until(lambda: "\n" in process.output, 20)
+    number = int(process.output.split()[1])
+    assert number in [member.pid for member in process.members()]
+    process.kill()
+    assert process.wait(20)
+    assert not psutil.pid_exists(number) or psutil.Process(number).wait(20) is None
+
+
+@pytest.mark.parametrize("name", ["flask.py", "requests"])
+def test_what_has_the_name_of_a_loaded_package_is_started_whole(tmp_path: Path, name: str):
+    (tmp_path / name).mkdir()
+    env = environment()
+    assert warm.environment(env, PREFIX, tmp_path) == env
+
+
+def test_no_package_that_is_loaded_before_reads_a_setting_of_opentelemetry():
+    loaded = [name for name in server.MODULES if name.startswith("opentelemetry.") and ".proto." not in name]
+    assert not loaded
