@@ -50,8 +50,8 @@ def questions_from(spans: list[Span]) -> list[Question]:
         _which_root(root, below),
         _which_longest(root, below),
         _how_many_statements(spans),
-        _one_of("What is the kind of the root span?", KINDS, root.kind.upper()),
-        _one_of("What is the status of the root span?", STATUSES, root.status),
+        _one_of("kind", "What is the kind of the root span?", KINDS, root.kind.upper()),
+        _one_of("status", "What is the status of the root span?", STATUSES, root.status),
         _what_is_shared(root),
         _what_is_the_resource(root),
     ]
@@ -63,7 +63,7 @@ def _which_root(root: Span, below: list[Span]) -> Question:
     for span in _different(below, {_label(root)}):
         parent = names[span.parent_id]
         choices.append(Choice(_label(span), f"`{_label(span)}` has a parent, `{parent}`: it is part of that work."))
-    return Question("Which span is the root of your trace?", _sorted(choices))
+    return Question("root", "Which span is the root of your trace?", _sorted(choices))
 
 
 def _which_longest(root: Span, below: list[Span]) -> Question:
@@ -78,7 +78,7 @@ def _which_longest(root: Span, below: list[Span]) -> Question:
     for span in _different(shorter, {choice.text for choice in choices}):
         why = f"`{_label(span)}` took {span.duration_ms:.2f} ms, and another span took longer."
         choices.append(Choice(_label(span), why))
-    return Question("Which span below the root took longest?", _sorted(choices))
+    return Question("longest", "Which span below the root took longest?", _sorted(choices))
 
 
 def _how_many_statements(spans: list[Span]) -> Question:
@@ -92,15 +92,17 @@ def _how_many_statements(spans: list[Span]) -> Question:
     }
     choices = [Choice(str(count), f"{count} of the {len(spans)} spans carry SQL.", True)]
     choices += [Choice(str(number), why) for number, why in others.items() if number != count]
-    return Question("How many SQL statements did the request make?", tuple(sorted(choices, key=lambda c: int(c.text))))
+    return Question(
+        "statements", "How many SQL statements did the request make?", tuple(sorted(choices, key=lambda c: int(c.text)))
+    )
 
 
-def _one_of(ask: str, meanings: dict[str, str], seen: str) -> Question:
+def _one_of(name: str, ask: str, meanings: dict[str, str], seen: str) -> Question:
     """The first three values, or the first two and the one that was seen."""
     values = list(meanings)[:3]
     values = values if seen in values else [*values[:2], seen]
     also = {value: "" if value == seen else f"; the root says {seen}" for value in values}
-    return Question(ask, tuple(Choice(value, f"{meanings[value]}{also[value]}.", value == seen) for value in values))
+    return Question(name, ask, tuple(Choice(value, f"{meanings[value]}{also[value]}.", value == seen) for value in values))
 
 
 def _what_is_shared(root: Span) -> Question:
@@ -111,7 +113,7 @@ def _what_is_shared(root: Span) -> Question:
     ]
     if instance := root.resource.get("service.instance.id"):
         choices.append(Choice(instance, "the service instance id names the process; thousands of traces come from it."))
-    return Question("Which of these ids makes the spans of your trace one story?", _sorted(choices))
+    return Question("trace-id", "Which of these ids makes the spans of your trace one story?", _sorted(choices))
 
 
 def _what_is_the_resource(root: Span) -> Question:
@@ -123,7 +125,7 @@ def _what_is_the_resource(root: Span) -> Question:
             choices.append(Choice(_line(f"{name} = {root.attributes[name]}"), why))
     sort = "the name is a field of the span itself; it says which sort of work this was."
     choices.append(Choice(_line(f"name = {root.name}"), sort))
-    return Question("Which of these facts belongs to the resource?", _sorted(choices[:4]))
+    return Question("resource", "Which of these facts belongs to the resource?", _sorted(choices[:4]))
 
 
 def _different(spans: list[Span], taken: set[str]) -> list[Span]:

@@ -13,15 +13,17 @@ from workshop.course.fences import OPENING, ROOT, Block, LessonError, lines_of, 
 
 SECONDS = Path(__file__).with_name("seconds.json")
 NUMBER = re.compile(r"\d{3}")
+CHARACTER = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # of Chinese, Japanese and Korean
 
 
 class Lesson:
-    """One numbered folder with a README and its checkpoint tests."""
+    """One numbered folder with a README and its checkpoint tests. `language` is that of a translation, such as `zh`."""
 
-    def __init__(self, folder: Path, root: Path):
+    def __init__(self, folder: Path, root: Path, language: str = ""):
         self.folder, self.root = folder, root
         self.name = folder.relative_to(root).as_posix()
-        self.readme = folder / "README.md"
+        ending = f".{language}.md" if language else ".md"
+        self.readme, self.quiz = (folder / f"{page}{ending}" for page in ("README", "quiz"))
 
     def __repr__(self) -> str:
         return f"<Lesson {self.name}>"
@@ -42,14 +44,18 @@ class Lesson:
     def tests(self) -> list[Path]:
         return sorted(self.folder.glob("test_*.py"))
 
+    @property
+    def translations(self) -> list[Lesson]:
+        """The same lesson in other languages."""
+        return [Lesson(self.folder, self.root, page.name.split(".")[1]) for page in sorted(self.folder.glob("README.*.md"))]
+
     @cached_property
     def minutes(self) -> int:
-        """Reading at 200 words a minute, typing four lines a minute, and the time its commands take."""
-        quiz = self.folder / "quiz.md"
-        questions = quiz.read_text(encoding="utf-8").splitlines() if quiz.exists() else []
-        words = sum(len(line.split()) for line in [*self._parsed[1], *questions])
+        """Reading at 200 words or 300 characters without blanks a minute, typing four lines a minute, and its commands' time."""
+        text = "\n".join([*self._parsed[1], self.quiz.read_text(encoding="utf-8") if self.quiz.exists() else ""])
+        reading = len(CHARACTER.findall(text)) / 300 + len(CHARACTER.sub(" ", text).split()) / 200
         typed = sum(_typed(block) for block in self.blocks)
-        return math.ceil(words / 200 + typed / 4 + _seconds(SECONDS).get(self.name, 0) / 60)
+        return math.ceil(reading + typed / 4 + _seconds(SECONDS).get(self.name, 0) / 60)
 
 
 def title(readme: Path, root: Path = ROOT) -> str:

@@ -80,10 +80,10 @@ def requirements(page: Path = ROOT / PAGE) -> Requirements:
 
 def read(text: str) -> Requirements:
     """As `requirements`, of the page's text."""
-    rows = _table(text, ("by the conventions", "by default"))
+    rows = _table(text, "names", 2)
     names = {_one(stable, line): _one(default, line) for line, (stable, default) in rows}
     needs = []
-    asked = _table(text, ("an operator asks", "signal", "recorded as", "SLI", "SLO"))
+    asked = _table(text, "questions", 5)
     for line, (question, signal, recorded, sli, slo) in asked:
         if signal not in SIGNALS:
             raise LessonError(f"{PAGE}:{line}: {signal!r} is no signal; write one of {', '.join(SIGNALS)}")
@@ -92,7 +92,7 @@ def read(text: str) -> Requirements:
             raise LessonError(f"{PAGE}:{line}: {question!r} names nothing that is recorded; write a name in `…`")
         found = tuple(Name(name, names.get(name, name)) for name in recorded_as)
         needs.append(Need(question, signal, found, sli.replace(NONE, ""), _objective(slo, line)))
-    never = _table(text, ("never recorded", "canary", "where it would slip in"))
+    never = _table(text, "secrets", 3)
     secrets = tuple(Secret(what, _one(canary, line), where) for line, (what, canary, where) in never)
     return Requirements(tuple(needs), secrets)
 
@@ -105,24 +105,21 @@ def _objective(text: str, line: int) -> Objective | None:
     return Objective(float(match["percent"]) / 100, int(match["days"]))
 
 
-def _table(text: str, heads: tuple[str, ...]) -> list[tuple[int, tuple[str, ...]]]:
-    """The rows of the table with these heads, each with its line."""
+def _table(text: str, name: str, columns: int) -> list[tuple[int, tuple[str, ...]]]:
+    """The rows of the table that stands below `<!-- name -->`, each with its line; its heads may be in any language."""
     rows: list[tuple[int, tuple[str, ...]]] = []
-    inside = False
-    for number, line in enumerate(text.splitlines(), 1):
-        cells = tuple(cell.strip() for cell in line.strip("| ").split("|"))
+    named, _, below = text.partition(f"<!-- {name} -->\n\n")
+    for number, line in enumerate(below.splitlines(), named.count("\n") + 3):
         if not line.startswith("|"):
-            inside = False
-        elif cells == heads:
-            inside = True
-        elif inside and len(cells) != len(heads):
-            row = " | ".join(heads)
-            raise LessonError(f"{PAGE}:{number}: {len(cells)} cells in a table of {len(heads)}; a row is `| {row} |`")
-        elif inside and not set(cells[0]) <= set("-: "):
-            rows.append((number, cells))
-    if not rows:
-        raise LessonError(f"{PAGE}: has no table with the heads {', '.join(heads)}; later checks read it")
-    return rows
+            break
+        cells = tuple(cell.strip() for cell in line.strip("| ").split("|"))
+        if len(cells) != columns:
+            row = " | ".join(rows[0][1]) if rows else "…"
+            raise LessonError(f"{PAGE}:{number}: {len(cells)} cells in a table of {columns}; a row is `| {row} |`")
+        rows.append((number, cells))
+    if len(rows) < 3:
+        raise LessonError(f"{PAGE}: has no table below `<!-- {name} -->`; later checks read it")
+    return rows[2:]
 
 
 def _one(cell: str, line: int) -> str:

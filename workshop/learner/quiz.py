@@ -15,7 +15,7 @@ import click
 
 from workshop.course import lessons
 from workshop.course.lessons import Lesson
-from workshop.course.quiz import LETTERS, Choice, Question, has_quiz, read, root_of
+from workshop.course.quiz import LETTERS, Choice, Question, has_quiz, questions, root_of
 from workshop.errors import UserError
 from workshop.programs import jaeger
 from workshop.telemetry.console import read_console
@@ -56,8 +56,7 @@ class Quiz:
 
     @cached_property
     def _same_for_all(self) -> list[Question]:
-        page = self.lesson.folder / "quiz.md"
-        return read(page.read_text(encoding="utf-8"), f"{self.lesson.name}/quiz.md") if page.exists() else []
+        return questions(self.lesson)
 
     @property
     def questions(self) -> list[Question]:
@@ -72,7 +71,7 @@ class Quiz:
     @property
     def left(self) -> list[Question]:
         """The questions that are not answered right yet."""
-        return [question for question in self.questions if self.answers.get(question.ask) != question.right.text]
+        return [question for question in self.questions if self.answers.get(question.id) != question.key]
 
     @property
     def finished(self) -> bool:
@@ -93,7 +92,7 @@ class Quiz:
     def answer(self, question: Question, letter: str) -> Choice:
         """Record an answer and return what was chosen. Raises QuizError when it cannot be kept."""
         choice = question.choices[LETTERS.index(letter)]
-        self.answers[question.ask] = choice.text
+        self.answers[question.id] = letter
         self._keep()
         return choice
 

@@ -91,6 +91,8 @@ GOOD = """# Questions
 
 ## Is it?
 
+<!-- is-it -->
+
 - a. Yes, as far as
   anybody knows
 - b. No
@@ -107,7 +109,7 @@ GOOD = """# Questions
 
 def test_a_question_is_read_with_its_choices_and_a_reason_for_each():
     (question,) = read(GOOD, "quiz.md")
-    assert question.ask == "Is it?"
+    assert (question.id, question.ask) == ("is-it", "Is it?")
     assert [choice.text for choice in question.choices] == ["Yes, as far as anybody knows", "No"]
     assert [str(choice) for choice in question.choices] == ["No: it is not, and never was.", "Right: that is it."]
     assert (question.key, question.letters) == ("b", "ab")
@@ -122,7 +124,8 @@ def test_a_question_is_read_with_its_choices_and_a_reason_for_each():
         ("Right: that", "No: that", "quiz.md:3: the question has 0 right choices; there must be one"),
         ("- b. No\n", "- b. Yes, as far as anybody knows\n", "quiz.md:3: the question has two choices with the same"),
         ("that is it.", "it is not, and never was.", "quiz.md:3: the question has two choices with the same text or"),
-        ("- b. No\n", "Think first.\n\n- b. No\n", "quiz.md:7: 'Think first.' is no part of a question; a question"),
+        ("<!-- is-it -->\n", "", "quiz.md:3: the question has no id; write one below it"),
+        ("- b. No\n", "Think first.\n\n- b. No\n", "quiz.md:9: 'Think first.' is no part of a question; a question"),
     ],
 )
 def test_a_question_that_is_not_in_the_format_is_named_with_its_line(old, new, said):
@@ -131,9 +134,14 @@ def test_a_question_that_is_not_in_the_format_is_named_with_its_line(old, new, s
         read(GOOD.replace(old, new), "quiz.md")
 
 
+def test_two_questions_with_one_id_are_refused():
+    with pytest.raises(LessonError, match="quiz.md:20: the id is-it is another question's; each needs its own"):
+        read(GOOD + GOOD.replace("# Questions\n\n", ""), "quiz.md")
+
+
 def test_a_question_with_one_choice_is_refused():
     with pytest.raises(LessonError, match="quiz.md:1: the question has 1 choices; 2 to 8 are possible"):
-        read("## Really?\n- a. Yes\n<details>\n- a. Right: yes.\n", "quiz.md")
+        read("## Really?\n<!-- really -->\n- a. Yes\n<details>\n- a. Right: yes.\n", "quiz.md")
 
 
 # Every quiz of the workshop
@@ -144,7 +152,7 @@ def test_the_key_passes_and_every_wrong_choice_fails_with_a_reason_of_its_own(na
     begin = ["--log", log] if name == ANATOMY else []
     assert command(name, *begin).exit_code == 1
     questions = Quiz(lessons.find(name)).questions
-    assert len({question.ask for question in questions}) == len(questions) >= 6
+    assert len({question.id for question in questions}) == len(questions) >= 6
     key = [question.key for question in questions]
     for number, question in enumerate(questions):
         for letter, choice in zip(question.letters, question.choices):

@@ -132,6 +132,16 @@ def test_every_lesson_is_a_page_in_the_order_in_which_they_are_taken(site):
     assert seen == ["index.html", *(page(Path(), uri).as_posix() for uri in PAGES)]
 
 
+def test_a_translation_that_a_lesson_links_to_is_a_page_that_leads_back(small, tmp_path):
+    block = '```python title="src/a.py"\none = 1\n```\n'
+    small.page("100/100", f"# Lesson\n\n[中文](README.zh.md)\n\nIn `src/a.py`:\n\n{block}")
+    small.write("100/100/README.zh.md", f"# 第一课\n\n在 `src/a.py` 里：\n\n{block}")
+    assert build(small.root, tmp_path / "site").returncode == 0
+    translated = article(tmp_path / "site" / "100" / "100" / "README.zh" / "index.html")
+    assert "第一课" in translated and '<a href="../">Lesson</a>' in translated and "src/a.py" in translated
+    assert 'href="README.zh/"' in article(page(tmp_path / "site", "100/100/README.md"))
+
+
 def test_what_authors_and_checks_need_is_no_page(site):
     published = {path.relative_to(site).as_posix() for path in site.rglob("*")}
     assert not [name for name in published if re.search(r"/test_|wrong-turns|__pycache__|seconds\.json", name)]
