@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from workshop.checks.sandbox import END, MINE, START
 from workshop.course import lessons, turns
 from workshop.course.fences import LessonError
 from workshop.course.lessons import Lesson
+from workshop.diagnosis.arrival import not_up
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.errors import UserError
 from workshop.learner.workspace import Workspace
@@ -29,6 +31,7 @@ from workshop.terminal import say, wrapped
 
 if TYPE_CHECKING:
     from workshop.checks.checkpoint import Checkpoint, Record
+    from workshop.programs.lifecycle import Instance
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Session:
-    """What the tests of one run share: the Jaeger of the checks, which blocks were used, how the lessons fared."""
+    """What the tests of one run share: the programs of the checks, which blocks were used, how the lessons fared."""
 
     def __init__(self, at: str, write_output: bool):
         self.at = at
@@ -63,21 +66,34 @@ class Session:
         self.checkpoints: dict[str, list[Checkpoint]] = {}
         self.notes: list[str] = []
         self.problems: list[str] = []
-        self._jaeger = None
+        self._programs: dict[str, Instance] = {}
 
-    def jaeger(self):
-        """The Jaeger of the checks, started at first use. Raises Broken when there is no quick way to one."""
-        from workshop.diagnosis.arrival import jaeger_not_up
-        from workshop.diagnosis.facts import Facts
-        from workshop.programs.jaeger import for_checks
-        from workshop.programs.lifecycle import ProgramError
+    def program(self, name: str, configuration: Path | None = None, on_ports: Callable = lambda ports: None) -> Instance:
+        """A program of the checks, started at first use; one with a `configuration` is the caller's to stop.
 
-        if self._jaeger is None:
-            try:
-                self._jaeger = for_checks()
-            except ProgramError as error:
-                raise Broken(jaeger_not_up(Facts("", "", jaeger_problem=str(error)))) from None
-        return self._jaeger
+        It finds the programs that were asked for before by their settings, such as JAEGER_GRPC_PORT. Where the learner's own
+        will do, nothing is brought to this machine for it. Raises Broken when there is no quick way to it, and NotReady when
+        it does not run with that configuration; `on_ports` is told its ports before it starts."""
+        from workshop.programs import lifecycle
+        from workshop.programs.program import find
+
+        program = find(name)
+        if configuration is None and name in self._programs:
+            return self._programs[name]
+        settings = {}
+        for other in self._programs.values():
+            settings |= lifecycle.port_settings(other.program, other.ports)
+        bring = lambda line: print(line, file=sys.__stderr__)  # noqa: E731
+        bring = None if self.at == MINE and not configuration else bring
+        try:
+            started = lifecycle.for_checks(program, configuration, settings, bring, on_ports)
+        except lifecycle.ProgramError as error:
+            if configuration and isinstance(error, lifecycle.NotReady):
+                raise
+            raise Broken(not_up(program, str(error))) from None
+        if configuration is None:
+            self._programs[name] = started
+        return started
 
     def record(self, lesson: Lesson) -> Record:
         """What the tests of a lesson note, shared by all of them."""
@@ -101,7 +117,7 @@ class Session:
 
         folder = Path(tempfile.mkdtemp(prefix="workshop-"))
         try:
-            return run_rest(lesson, self.jaeger, self.record(lesson), folder)
+            return run_rest(lesson, self.program, self.record(lesson), folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -129,8 +145,8 @@ class Session:
         from workshop.checks import warm
 
         warm.stop()
-        if self._jaeger is not None:
-            self._jaeger.stop()
+        for program in self._programs.values():
+            program.stop()
 
 
 KEY = pytest.StashKey[Session]()
@@ -156,7 +172,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path: Path):
     lesson = lesson_of(request.path)
     if lesson is None:
         raise LessonError(f"{request.path}: the checkpoint fixture is for tests in a lesson's folder")
-    made = Checkpoint(lesson, session.at, tmp_path, session.jaeger, session.record(lesson))
+    made = Checkpoint(lesson, session.at, tmp_path, session.program, session.record(lesson))
     session.checkpoints.setdefault(lesson.name, []).append(made)
     return made
 
@@ -199,7 +215,7 @@ class TurnTaken(pytest.Item):
         folder = Path(tempfile.mkdtemp(prefix="workshop-"))
         try:
             for number, check in enumerate(_checks(lesson)):
-                check(Checkpoint(lesson, END, folder / str(number), session.jaeger, record, turn=self.turn))
+                check(Checkpoint(lesson, END, folder / str(number), session.program, record, turn=self.turn))
         except Broken as broken:
             return broken.diagnosis
         finally:

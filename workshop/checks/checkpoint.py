@@ -27,6 +27,8 @@ from workshop.course.replay import replay
 from workshop.course.turns import Turn
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.facts import Broken, Diagnosis, words
+from workshop.programs.lifecycle import Instance, NotReady
+from workshop.programs.program import find
 from workshop.telemetry.console import Console
 from workshop.telemetry.spans import Span
 
@@ -64,13 +66,13 @@ class Checkpoint:
         lesson: Lesson,
         at: str,
         temporary: Path,
-        jaeger: Callable,
+        program: Callable,
         record: Record | None = None,
         turn: Turn | None = None,
         prefix: Path | None = None,
     ):
         self.lesson, self.at, self.turn, self._prefix = lesson, at, turn, prefix
-        self._temporary, self._jaeger, self._record = temporary, jaeger, record or Record()
+        self._temporary, self._program, self._record = temporary, program, record or Record()
         self._app: App | None = None
 
     @cached_property
@@ -126,7 +128,49 @@ class Checkpoint:
     @property
     def jaeger(self):
         """The Jaeger that checks use. Raises Broken, naming `workshop up`, when there is none."""
-        return self._jaeger()
+        return self._program("jaeger")
+
+    def program(self, name: str):
+        """The program of that name that checks use, as the workshop configures it, to be asked by its client.
+
+        From here on its ports in the text of the copy lead to it. Raises Broken, naming `workshop up`, when there is none."""
+        found = self._program(name)
+        self.sandbox.lead_to(found.program, found.ports)
+        return found
+
+    def start(self, name: str, configuration: str = "") -> Instance:
+        """Start a program on what the learner has written for it, such as `otel/collector.yaml`; use it with `with`.
+
+        What it sends to or asks is asked for before; from here on its own ports in the text of the copy lead to it.
+        Raises Broken when that file is missing, when the program does not run with it, or when there is no such program."""
+        program = find(name)
+        file = configuration or program.configuration.removeprefix("src/")
+        if not (self.folder / file).is_file():
+            raise Broken(
+                Diagnosis(
+                    f"{name}-unconfigured",
+                    f"no src/{file}",
+                    f"the file that configures the {program.title}",
+                    "this lesson writes it, and the program of this check reads it",
+                    f"write src/{file} as this page has it",
+                    self.lesson.name,
+                )
+            )
+        lead = lambda ports: self.sandbox.lead_to(program, ports)  # noqa: E731
+        try:
+            return self._program(name, self.folder / file, lead)
+        except NotReady as error:
+            seen, _, said = self.sandbox.unswap(str(error)).partition("\n")
+            raise Broken(
+                Diagnosis(
+                    f"{name}-does-not-start",
+                    f"{seen}\n{said}",
+                    f"a {program.title} that runs with src/{file}",
+                    "it reads that file when it starts, and ends where something in it is wrong",
+                    f"mend src/{file}",
+                    self.lesson.name,
+                )
+            ) from None
 
     def shared(self, make: Callable[[Checkpoint], object]) -> object:
         """What `make(checkpoint)` returns, made by the first test of the lesson that asks for it and shared by all that do.
@@ -216,7 +260,7 @@ class Checkpoint:
     def beside(self, name: str) -> Checkpoint:
         """This test once more, in a copy of `src/` of its own, so that two commands can be served at the same time."""
         return Checkpoint(
-            self.lesson, self.at, self._temporary / name, self._jaeger, self._record, turn=self.turn, prefix=self._prefix
+            self.lesson, self.at, self._temporary / name, self._program, self._record, turn=self.turn, prefix=self._prefix
         )
 
     def on_the_way(self, command: str) -> Checkpoint:
@@ -226,7 +270,7 @@ class Checkpoint:
         until = self.block("command", command)
         steps = [block for block in self.lesson.blocks if block.line < until.line and block.title.startswith("src/")]
         temporary = self._temporary / f"line-{until.line}"
-        there = Checkpoint(self.lesson, self.at, temporary, self._jaeger, self._record, self.turn)
+        there = Checkpoint(self.lesson, self.at, temporary, self._program, self._record, self.turn)
         there.sandbox = Sandbox.of(self.lesson, START, temporary, steps)
         return there
 

@@ -23,7 +23,7 @@ def left(lesson: Lesson, record: Record) -> list[Block]:
     return [block for block in unused if not block.text.startswith(FOLLOWED)]
 
 
-def run_rest(lesson: Lesson, jaeger: Callable, record: Record, folder: Path) -> list[str]:
+def run_rest(lesson: Lesson, program: Callable, record: Record, folder: Path) -> list[str]:
     """Run what is left of a page in its order, each command on `src/` as the text has it there, and compare what it shows.
 
     A command that serves the app does so until the next one that does. Returns what is wrong, with its line; a block that
@@ -32,7 +32,7 @@ def run_rest(lesson: Lesson, jaeger: Callable, record: Record, folder: Path) -> 
     for serving, commands in _parts(lesson):
         try:
             if any(block in left(lesson, record) for block in [*serving, *commands]):
-                _run_part(serving, commands, lesson, jaeger, record, folder)
+                _run_part(serving, commands, lesson, program, record, folder)
         except UserError as error:
             first = (serving or commands)[0]
             problems.append(
@@ -73,5 +73,5 @@ def _run_part(serving: list[Block], commands: list[Block], *given) -> None:
                 (running or _there(block, *given)).run(block.text)
 
 
-def _there(block: Block, lesson: Lesson, jaeger: Callable, record: Record, folder: Path) -> Checkpoint:
-    return Checkpoint(lesson, END, folder / f"rest-{block.line}", jaeger, record).on_the_way(block.text)
+def _there(block: Block, lesson: Lesson, program: Callable, record: Record, folder: Path) -> Checkpoint:
+    return Checkpoint(lesson, END, folder / f"rest-{block.line}", program, record).on_the_way(block.text)

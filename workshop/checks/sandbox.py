@@ -14,6 +14,7 @@ from workshop.course.lessons import Lesson, LessonError
 from workshop.course.replay import apply, replay
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.learner import workspace
+from workshop.programs.program import Program
 from workshop.setup.ports import free_port
 
 MINE, END, START = "mine", "end", "start"
@@ -75,6 +76,11 @@ class Sandbox:
             if data is not None and (swapped := _swapped(_swapped(data, back), ports)) != data:
                 (self.folder / path).write_bytes(swapped)
         self.ports = ports
+
+    def lead_to(self, program: Program, ports: dict[str, int]) -> None:
+        """Let the usual ports of a program in the text of the copy lead to the one that has these."""
+        self.own_ports |= {number: ports[name] for name, number in program.numbers.items()}
+        self.use_ports()
 
     def swap(self, text: str) -> str:
         return _swapped(text.encode(), self.ports or self.own_ports).decode()

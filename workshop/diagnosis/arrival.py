@@ -6,6 +6,8 @@ import re
 
 from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage, words
 from workshop.diagnosis.settings import Setting
+from workshop.programs.jaeger import JAEGER
+from workshop.programs.program import Program
 
 IN_CODE = re.compile(r"""OTLPSpanExporter\(\s*(?:endpoint\s*=\s*)?["']([^"']+)["']""")
 
@@ -51,15 +53,18 @@ def not_exported(f: Facts) -> Diagnosis | None:
 
 
 def jaeger_not_up(f: Facts) -> Diagnosis | None:
-    if not f.jaeger_problem:
-        return None
+    return not_up(JAEGER, f.jaeger_problem) if f.jaeger_problem else None
+
+
+def not_up(program: Program, problem: str) -> Diagnosis:
+    """What to do about a program that a check needs and that cannot be had."""
     return Diagnosis(
-        "jaeger-not-up",
-        f.jaeger_problem,
-        "a Jaeger that answers",
-        "traces are kept by Jaeger; without it there is nowhere to send them",
-        "run `workshop up`, then check again",
-        "300/300/300",
+        f"{program.name}-not-up",
+        problem,
+        f"a {program.title} that answers",
+        "telemetry is sent there; without it there is nowhere to send it, and nothing to ask",
+        f"run `{program.up}`, then check again",
+        "300/300/300" if program.for_all_lessons else "",
     )
 
 

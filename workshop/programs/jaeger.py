@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.parse
 
@@ -96,11 +95,7 @@ class Jaeger(Instance):
 
     def _json(self, key: str, path: str, **query: object) -> list:
         """The list that an answer holds under a key; an empty one may be left out."""
-        found = self.ask(path, **query)
-        try:
-            return json.loads(found).get(key) or []
-        except (ValueError, AttributeError):
-            raise ProgramError(f"there is no Jaeger at {self.url}: {path} does not answer with {key}") from None
+        return self.json(path, **query).get(key) or []
 
 
 JAEGER = Program(
@@ -117,7 +112,7 @@ JAEGER = Program(
     ask_version=("version",),
     arguments=("--config={configuration}",),
     configuration="workshop/programs/jaeger.yaml",
-    image="jaegertracing/jaeger",
+    image="jaegertracing/jaeger:{version}",
     # Jaeger 2.13.0 and 1.76.0 are one commit and one release; the release and the Go module bear the tag of 1.x.
     archive=Archive(
         folder="jaegertracing/jaeger/releases/download/v1.76.0",

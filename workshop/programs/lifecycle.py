@@ -16,10 +16,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from workshop.course import lessons
 from workshop.course.fences import ROOT
@@ -41,12 +42,19 @@ ANSWER_SECONDS = 5
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+Answer = TypeVar("Answer")
+
+
 class ProgramError(UserError, OSError):
     """A program cannot be started or does not answer. The message says why and what to do.
 
     `code` is the HTTP status of an answer that is an error."""
 
     code = 0
+
+
+class NotReady(ProgramError):
+    """A program has been started, and ended or did not get ready. The message has what it said last."""
 
 
 class PortTaken(ProgramError):
@@ -56,10 +64,10 @@ class PortTaken(ProgramError):
 class Instance:
     """A running program, on this machine or wherever `url` says. One that `start` has started ends with `stop`.
 
-    A program's own file may have a subclass, which asks it."""
+    A program's own file may have a subclass, which asks it. `folder` is where one of this machine keeps its log and data."""
 
-    def __init__(self, program: Program, url: str, ports: dict[str, int]):
-        self.program, self.url, self.ports = program, url.rstrip("/"), ports
+    def __init__(self, program: Program, url: str, ports: dict[str, int], folder: Path):
+        self.program, self.url, self.ports, self.folder = program, url.rstrip("/"), ports, folder
         self.process: subprocess.Popen | None = None
         self._folder: tempfile.TemporaryDirectory | None = None
 
@@ -88,6 +96,16 @@ class Instance:
         """The port of its address."""
         return urllib.parse.urlsplit(self.url).port or 80
 
+    @property
+    def log(self) -> Path:
+        """What it says of itself, unless it runs in a container."""
+        return self.folder / f"{self.program.name}.log"
+
+    @property
+    def data(self) -> Path:
+        """The folder of its own that it has."""
+        return self.folder / f"{self.program.name}-data"
+
     def check(self) -> None:
         """Raise ProgramError unless it answers as this program does."""
         self.ask(self.program.health[1])
@@ -102,8 +120,9 @@ class Instance:
 
     def addresses(self) -> list[tuple[str, str]]:
         """Where it is, as rows of a table: what for, and the address."""
-        host = urllib.parse.urlsplit(self.url).hostname
-        return [(port.purpose, f"http://{host}:{self.ports[name]}") for name, port in self.program.ports.items()]
+        host, known = urllib.parse.urlsplit(self.url).hostname, self.program.ports.items()
+        used = {name: port for name, port in known if not port.optional or is_listening(self.ports[name])}
+        return [(port.purpose, f"http://{host}:{self.ports[name]}") for name, port in used.items()]
 
     def details(self) -> list[tuple[str, str]]:
         """What `workshop status` says of it besides, as rows of a table."""
@@ -111,7 +130,7 @@ class Instance:
 
     def ask(self, path: str, **query: object) -> str:
         """What it answers to a GET. Raises ProgramError."""
-        url = f"{self.url}{path}{'?' if query else ''}{urllib.parse.urlencode(query)}"
+        url = f"{self.url}{path}{'?' if query else ''}{urllib.parse.urlencode(query, doseq=True)}"
         title = self.program.title
         try:
             with DIRECT.open(url, timeout=ANSWER_SECONDS) as response:
@@ -129,15 +148,30 @@ class Instance:
         except OSError as error:
             raise ProgramError(f"{title} at {self.url} stopped answering ({error}); see `workshop status`") from None
 
-    def await_ready(self, log: Path) -> None:
+    def json(self, path: str, **query: object) -> dict:
+        """The JSON object that it answers to a GET. Raises ProgramError."""
+        try:
+            found = json.loads(self.ask(path, **query))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ProgramError(f"there is no {self.program.title} at {self.url}: {path} does not answer with JSON")
+        return found
+
+    def until(self, question: Callable[[], Answer], seconds: float = 10) -> Answer:
+        """Ask until the answer holds, or time is over: what it is sent can be found only a moment later."""
+        deadline, pause = time.monotonic() + seconds, threading.Event()
+        while not (answer := question()) and time.monotonic() < deadline:
+            pause.wait(0.05)
+        return answer
+
+    def await_ready(self) -> None:
         """Wait until it says itself that it is ready. Raises ProgramError with the end of its log."""
-        deadline, pause = time.monotonic() + READY_SECONDS, threading.Event()
-        while not self._healthy():
-            ended = self.process is not None and self.process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                how = "ended" if ended else f"was not ready in {READY_SECONDS} s"
-                raise _not_ready(self.program, log.read_text(errors="replace"), how)
-            pause.wait(0.02)
+        ended = lambda: self.process is not None and self.process.poll() is not None  # noqa: E731
+        if self.until(lambda: self._healthy() or ended(), READY_SECONDS) and not ended():
+            return
+        how = "ended" if ended() else f"was not ready in {READY_SECONDS} s"
+        raise _not_ready(self.program, self.log.read_text(errors="replace") if self.process else "", how)
 
     def _healthy(self) -> bool:
         port, path = self.program.health
@@ -149,19 +183,27 @@ class Instance:
 
 
 def start(
-    program: Program, executable: Path, folder: Path, ports: dict[str, int] | None = None, configuration: Path | None = None
+    program: Program,
+    executable: Path,
+    folder: Path,
+    ports: dict[str, int] | None = None,
+    configuration: Path | None = None,
+    settings: dict[str, str] | None = None,
+    on_ports: Callable[[dict[str, int]], object] = lambda ports: None,
 ):
     """Start a program of one's own, and wait until it is ready; its log and its data lie in `folder`.
 
-    Without `ports` free ones are taken, without `configuration` the file that the program names. Raises ProgramError."""
+    Without `ports` free ones are taken, and `on_ports` is told them before it starts; without `configuration` it is the file
+    that the program names; `settings` are variables besides those of its own ports. Raises ProgramError."""
     for attempt in (1, 2, 3):
         chosen = ports or free_ports(program)
         _refuse_taken(program, chosen)
-        instance = _instance(program, chosen)
+        on_ports(chosen)
+        instance = _instance(program, chosen, folder)
         try:
             with defer_signals():
-                instance.process = _launch(program, executable, chosen, folder, configuration)
-            instance.await_ready(_log(program, folder))
+                instance.process = _launch(instance, executable, configuration or configuration_of(program), settings)
+            instance.await_ready()
             return instance
         except PortTaken:
             instance.stop()
@@ -172,18 +214,28 @@ def start(
             raise
 
 
-def for_checks(program: Program, configuration: Path | None = None):
-    """A program for the checks of one session: on free ports where it is at hand, else the learner's.
+def for_checks(
+    program: Program,
+    configuration: Path | None = None,
+    settings: dict[str, str] | None = None,
+    progress: Progress | None = None,
+    on_ports: Callable[[dict[str, int]], object] = lambda ports: None,
+):
+    """A program for checks, with a `configuration` or that of the workshop: on free ports where it is at hand.
 
-    Raises ProgramError when there is neither."""
+    Where it is not, it is the learner's, unless the configuration is given; else it is brought, if there is `progress` to
+    tell. Raises ProgramError when there is none of these."""
     executable = methods.at_hand(program)
     if executable is None:
         learners = Service(program).configured()
-        learners.check()
-        return learners
+        if not progress or (not configuration and learners.ready()):
+            learners.check()
+            return learners
+        executable = _obtained(program, progress)
     folder = tempfile.TemporaryDirectory(prefix=f"workshop-{program.name}-")
     try:
-        instance = start(program, executable, Path(folder.name), configuration=configuration)
+        configuration = configuration or (ROOT / program.default if program.default else None)
+        instance = start(program, executable, Path(folder.name), None, configuration, settings, on_ports)
     except BaseException:
         folder.cleanup()
         raise
@@ -219,27 +271,29 @@ def docker_trouble(seconds: float) -> str | None:
     return ""
 
 
-def _instance(program: Program, ports: dict[str, int], url: str = ""):
-    return (program.instance or Instance)(program, url or f"http://127.0.0.1:{ports[next(iter(program.ports))]}", ports)
+def _instance(program: Program, ports: dict[str, int], folder: Path, url: str = ""):
+    url = url or f"http://127.0.0.1:{ports[next(iter(program.ports))]}"
+    return (program.instance or Instance)(program, url, ports, folder)
 
 
 def _launch(
-    program: Program, executable: Path, ports: dict[str, int], folder: Path, configuration: Path | None = None
+    instance: Instance, executable: Path, configuration: Path | None, settings: dict[str, str] | None = None
 ) -> subprocess.Popen:
-    data = folder / f"{program.name}-data"
-    words = {"host": "127.0.0.1", "configuration": _configuration(program, configuration), "data": data, **ports}
-    if any("{data}" in argument for argument in program.arguments):
-        data.mkdir(exist_ok=True)
-    settings = {program.setting("HOST"): "127.0.0.1", **_port_settings(program, ports)}
-    with open(_log(program, folder), "wb") as output:
+    program, data = instance.program, instance.data
+    words = {"host": "127.0.0.1", "configuration": configuration, "data": data, **instance.ports}
+    data.mkdir(exist_ok=True)
+    own = {program.setting("HOST"): "127.0.0.1", program.setting("DATA"): str(data), **port_settings(program, instance.ports)}
+    if configuration:
+        own[program.setting("SRC")] = str(configuration.parent.parent)
+    with open(instance.log, "wb") as output:
         try:
             return subprocess.Popen(
                 [executable, *(argument.format(**words) for argument in program.arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=folder,
-                env={**inherited_environment(), **settings},
+                cwd=instance.folder,
+                env={**inherited_environment(), **(settings or {}), **own},
                 start_new_session=True,
             )
         except OSError as error:
@@ -247,24 +301,26 @@ def _launch(
             raise ProgramError(f"{executable} does not start: {error.strerror}. {again}") from None
 
 
-def _configuration(program: Program, given: Path | None = None) -> Path | None:
-    """The file that configures the program. Raises ProgramError when it is not there."""
-    if not (given or program.configuration):
-        return None
-    path = given or ROOT / program.configuration
-    if not path.is_file():
+def configuration_of(program: Program) -> Path | None:
+    """The file that configures the program: the one that a lesson writes, else the workshop's. Raises ProgramError for none."""
+    names = [name for name in (program.configuration, program.default) if name]
+    found = next((ROOT / name for name in names if (ROOT / name).is_file()), None)
+    if names and not found:
         raise ProgramError(
             f"{program.title} reads {program.configuration}, and there is no such file.\n"
             "A lesson writes it: go back to the one that does, or bring it with `workshop solve` of that lesson."
         )
-    return path
+    return found
 
 
-def _log(program: Program, folder: Path) -> Path:
-    return folder / f"{program.name}.log"
+def _obtained(program: Program, progress: Progress, tried: dict[str, str] | None = None) -> Path:
+    try:
+        return methods.obtain(program, progress, tried)
+    except methods.NotInstalled as error:
+        raise ProgramError(str(error)) from None
 
 
-def _port_settings(program: Program, ports: dict[str, int]) -> dict[str, str]:
+def port_settings(program: Program, ports: dict[str, int]) -> dict[str, str]:
     return {program.setting(f"{name}_PORT"): str(port) for name, port in ports.items()}
 
 
@@ -290,7 +346,7 @@ def _not_ready(program: Program, log: str, how: str) -> ProgramError:
     if match := re.search(r":(\d+): bind: address already in use", log):
         return _taken(program, int(match[1]), "its work")
     last = "\n".join(log.strip().splitlines()[-5:])
-    return ProgramError(f"{program.title} {how}; it said last:\n{last}" if last else f"{program.title} {how} and said nothing")
+    return NotReady(f"{program.title} {how}; it said last:\n{last}" if last else f"{program.title} {how} and said nothing")
 
 
 # The learner's own
@@ -334,7 +390,7 @@ class Service:
 
     def configured(self):
         """The program whether it is up or not: the one that its setting names (JAEGER_URL), else the one on its ports."""
-        return _instance(self.program, self.ports, self._named())
+        return _instance(self.program, self.ports, self.saved, self._named())
 
     def up(self, progress: Progress = print) -> Running:
         """Make sure that it runs, by the first method that works, and say by which and where it is.
@@ -380,7 +436,7 @@ class Service:
                 return rows + ([("ports in the way", ", ".join(taken))] if taken else [])
             rows = [(title, f"running: {running.method}")]
             if process := _recorded(self.ours()):
-                log = os.path.relpath(_log(self.program, self.saved))
+                log = os.path.relpath(running.instance.log)
                 rows.append(("process", f"{process.pid}, {process.memory_info().rss / 1e6:.0f} MB, log in {log}"))
             return [*rows, *running.instance.addresses(), *running.instance.details()]
         except ProgramError as error:
@@ -427,8 +483,8 @@ class Service:
         if not instance.ready():
             return None
         ours = self.ours()
-        need = {name: port for name, port in instance.ports.items() if name != self.program.health[0]}
-        if silent := {name: port for name, port in need.items() if not is_listening(port)}:
+        need = [name for name, port in self.program.ports.items() if not port.optional and name != self.program.health[0]]
+        if silent := {name: instance.ports[name] for name in need if not is_listening(instance.ports[name])}:
             end = f"`workshop down {self.program.name}`" if ours else "End it"
             where = " and ".join(map(str, silent.values()))
             purposes = " and ".join(self.program.ports[name].purpose for name in silent)
@@ -439,18 +495,14 @@ class Service:
         return Running(instance, "`workshop up` started it before" if ours else "somebody else started it", False)
 
     def _brought(self, progress: Progress) -> Running:
-        _configuration(self.program)
+        configuration_of(self.program)
         ports = self.ports
         _refuse_taken(self.program, ports, self.saved)
         found = self._by_docker(progress, ports)
         if isinstance(found, Running):
             return found
         progress(f"Docker: {found.splitlines()[-1]}")
-        try:
-            executable = methods.obtain(self.program, progress, {"Docker": found})
-        except methods.NotInstalled as error:
-            raise ProgramError(str(error)) from None
-        return self._by_executable(executable, ports)
+        return self._by_executable(_obtained(self.program, progress, {"Docker": found}), ports)
 
     def _by_docker(self, progress: Progress, ports: dict[str, int]) -> Running | str:
         """Start the program's container, or say why not."""
@@ -461,13 +513,15 @@ class Service:
             return trouble or "not installed"
         progress(f"Docker: starting {self.program.image_tag}")
         ticker = Ticker(progress)
-        env = {**inherited_environment(), **_port_settings(self.program, ports)}
+        env = {**inherited_environment(), **port_settings(self.program, ports)}
+        if self.program.configuration:
+            env[self.program.setting("FOLDER")] = str(configuration_of(self.program).parent)
         self._write({"method": "docker", "ports": ports})
         try:
             up = [*COMPOSE, "up", "-d", "--wait", self.program.name]
             run(up, env, on_tick=lambda: ticker("Docker: still starting"))
-            instance = _instance(self.program, ports)
-            instance.await_ready(Path(os.devnull))
+            instance = _instance(self.program, ports, self.saved)
+            instance.await_ready()
             return Running(instance, "a container by docker compose", True)
         except BaseException as error:
             with suppress(ProgramError):
@@ -482,7 +536,7 @@ class Service:
         try:
             run([*COMPOSE, "rm", "--stop", "--force", self.program.name])
         except CommandFailed as error:
-            if _instance(self.program, self.ports).ready():
+            if _instance(self.program, self.ports, self.saved).ready():
                 raise ProgramError(f"`docker compose rm` failed: {error}") from None
         with suppress(CommandFailed):
             run(["docker", "network", "rm", f"{PROJECT}_default"])  # refused while another container is in it
@@ -491,13 +545,13 @@ class Service:
         """Start the executable so that it outlives this command, and write down which process it is."""
         import psutil
 
-        instance, log = _instance(self.program, ports), _log(self.program, self.saved)
+        instance = _instance(self.program, ports, self.saved)
         try:
             with defer_signals():
-                instance.process = _launch(self.program, executable, ports, self.saved)
+                instance.process = _launch(instance, executable, configuration_of(self.program))
             pid = instance.process.pid
             self._write({"method": "process", "pid": pid, "created": psutil.Process(pid).create_time(), "ports": ports})
-            instance.await_ready(log)
+            instance.await_ready()
         except BaseException:
             instance.stop()
             self._record.unlink(missing_ok=True)

@@ -19,10 +19,12 @@ from workshop.setup.go import Go
 
 
 class Port(NamedTuple):
-    """A TCP port, and what it is for, as in "Jaeger needs it for `purpose`"."""
+    """A TCP port, and what it is for, as in "Jaeger needs it for `purpose`". Whether an `optional` one is used is the
+    configuration's choice."""
 
     number: int
     purpose: str
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ class Program:
 
     `ports` are the well-known ones by what listens there; at the first of them it is asked. `health` is the port and the
     path that answer 200 once it is ready. In `arguments` each port's name, `{host}`, `{configuration}` and `{data}` (a folder
-    of its own) are filled in; its configuration finds host and ports in variables such as JAEGER_HOST and JAEGER_HTTP_PORT.
-    `configuration` is a path from the repository's root; `tools` are its executables, the first of which is what runs. `instance` is the class that asks a
+    of its own) are filled in; its configuration finds host and ports in variables such as JAEGER_HOST and JAEGER_HTTP_PORT,
+    that folder in JAEGER_DATA, and in JAEGER_SRC the one above its own: `src/` for what a lesson has written in `src/otel/`.
+    `configuration` is a path from the repository's root, and `default` that of the file that counts while no lesson has
+    written the first. `tools` are its executables, the first of which is what runs. `instance` is the class that asks a
     running one (see `lifecycle.Instance`); `memory` is what it takes, in bytes. A program that is `for_all_lessons` comes
     by `workshop up` in each of them; any other one from the lesson on that names it: `workshop up NAME`."""
 
@@ -71,6 +75,7 @@ class Program:
     ask_version: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     configuration: str = ""
+    default: str = ""
     tools: tuple[str, ...] = ()
     image: str = ""
     archive: Archive | None = None
@@ -84,7 +89,7 @@ class Program:
 
     @property
     def image_tag(self) -> str:
-        return f"{self.image}:{self.version}"
+        return self.image.format(version=self.version)
 
     @property
     def executables(self) -> tuple[str, ...]:

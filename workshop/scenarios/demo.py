@@ -34,7 +34,7 @@ def finished_app(behind: Jaeger, folder: Path, beside: bool = False, closed: int
     It takes port 5001 where that is free and the app is not to run `beside` another. The port `closed` leads to nothing.
     `trace_page` is where the app's trace links lead: the id is put behind it. Without one it is Jaeger's page, if it has one.
     Saving a task with the word "report" is slow: see `slow_reports`. Raises Broken when the app does not start."""
-    checkpoint = Checkpoint(lessons.lessons()[-1], END, folder, lambda: behind, prefix=Path(sys.prefix))
+    checkpoint = Checkpoint(lessons.lessons()[-1], END, folder, lambda name: behind, prefix=Path(sys.prefix))
     if not beside and not is_listening(APP):
         checkpoint.sandbox.own_ports[APP] = APP
     if not trace_page and behind.has_page():

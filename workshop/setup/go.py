@@ -42,6 +42,11 @@ class Go:
         """What a command of Go prints. Raises CommandFailed."""
         return run([self.command, *arguments], {**self.env, **env}, cwd or cache_folder(), on_line, on_tick)
 
+    def tidy(self, folder: Path, progress: Progress) -> None:
+        """Find and download all that the module in `folder` needs. Raises CommandFailed."""
+        ticker, fetched = Ticker(progress), []
+        self.run("mod", "tidy", cwd=folder, on_line=fetched.append, on_tick=lambda: ticker(f"Go: {len(fetched)} modules"))
+
     def build(self, packages: dict[str, Path], folder: Path, progress: Progress, flags: str = "") -> None:
         """Build packages of the module that lies in `folder`, each to the file that it is mapped to. Raises CommandFailed."""
         ticker = Ticker(progress)
@@ -68,8 +73,8 @@ class GoModule:
     """A program that Go builds inside its own downloaded module, as its authors do: with their replacements and their sums.
 
     `package` is the path of a tool's package inside the module, with `{tool}` for its name. `needs` is the oldest Go that
-    can. `stamp` is the variable that the linker sets to the version, because a build inside a module knows no tag. `disk`
-    is what Go's caches take for it, in bytes."""
+    can. `stamp` is the variable that the linker sets to `tag`, because a build inside a module knows no tag. `disk` is what
+    Go's caches take for it, in bytes."""
 
     module: str
     version: str
@@ -77,6 +82,7 @@ class GoModule:
     needs: tuple[int, ...]
     stamp: str
     disk: float = 0
+    tag: str = "v{version}"
 
     def __str__(self) -> str:
         return f"{self.module}@{self.version}"
@@ -89,7 +95,7 @@ class GoModule:
         except (ValueError, KeyError) as error:
             raise CommandFailed(f"`go mod download -json {self}` told no folder: {error}") from None
         packages = {self.package.format(tool=tool): folder / tool for tool in tools}
-        go.build(packages, inside, progress, f"-X {self.stamp}=v{version}")
+        go.build(packages, inside, progress, f"-X {self.stamp}={self.tag.format(version=version)}")
 
 
 def find_go(needs: tuple[int, ...], progress: Progress) -> Go:

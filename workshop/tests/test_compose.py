@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -40,6 +41,29 @@ def test_no_project_container_or_volume_has_a_name_that_another_clone_would_shar
     assert [part for part in named if {"name", "container_name"} & set(part)] == []
 
 
+def settable(program: Program, name: str) -> str:
+    """A port as the file has it: the one that a variable names, else the usual one."""
+    return f"${{{program.setting(f'{name}_port')}:-{program.numbers[name]}}}"
+
+
+def inside(program: Program) -> dict[str, object]:
+    """What the words of the program's arguments stand for in its container."""
+    service = compose()["services"][program.name]
+    hosted = service.get("network_mode") == "host"
+    ports = {name: settable(program, name) if hosted else port for name, port in program.numbers.items()}
+    target = service["volumes"][0]["target"] if program.configuration else ""
+    file = f"{target}/{Path(program.default).name}" if program.default else target
+    return {"host": "127.0.0.1" if hosted else "0.0.0.0", "configuration": file, "data": "/data", **ports}
+
+
+def test_without_a_name_it_is_jaeger_alone():
+    plain = [name for name, service in compose()["services"].items() if "profiles" not in service]
+    assert plain == ["jaeger"]
+    assert {name: service.get("profiles", [name]) for name, service in compose()["services"].items()} == {
+        name: [name] for name in compose()["services"]
+    }
+
+
 @pytest.mark.parametrize("program", CONTAINED, ids=lambda program: program.name)
 class TestEachProgram:
     def test_its_container_is_the_pinned_version(self, program: Program):
@@ -58,27 +82,49 @@ class TestEachProgram:
         naming = {path.name for path in machinery if pinned.search(path.read_text(encoding="utf-8"))}
         assert naming == {f"{program.name}.py"}
 
-    def test_every_port_is_published_on_loopback_under_its_own_number(self, program: Program):
-        published = {
-            f"127.0.0.1:${{{program.setting(f'{name}_port')}:-{port}}}:{port}" for name, port in program.numbers.items()
-        }
-        assert set(compose()["services"][program.name]["ports"]) == published
+    def test_it_listens_on_loopback_alone_under_its_own_numbers(self, program: Program):
+        service = compose()["services"][program.name]
+        if service.get("network_mode") == "host":
+            assert "ports" not in service and inside(program)["host"] == "127.0.0.1"
+            return
+        published = {f"127.0.0.1:{settable(program, name)}:{port}" for name, port in program.numbers.items()}
+        assert set(service["ports"]) == published
+
+    def test_the_container_starts_as_every_other_way_does(self, program: Program):
+        arguments = [argument.format(**inside(program)) for argument in program.arguments]
+        assert compose()["services"][program.name]["command"] == arguments
 
     def test_the_container_reads_the_file_that_every_other_way_reads(self, program: Program):
         service = compose()["services"][program.name]
-        mount = next(mount for mount in service["volumes"] if mount["type"] == "bind")
-        assert (ROOT / mount["source"]).samefile(ROOT / program.configuration)
-        arguments = [argument.format(configuration=mount["target"]) for argument in program.arguments]
-        assert service["command"] == arguments
+        if not program.configuration:
+            assert "volumes" not in service
+            return
+        mount, file = service["volumes"][0], ROOT / (program.default or program.configuration)
+        if program.default:
+            given, _, usual = mount["source"].removeprefix("${").removesuffix("}").partition(":-")
+            assert given == program.setting("folder") and (ROOT / usual / file.name).samefile(file)
+        else:
+            assert (ROOT / mount["source"]).samefile(file)
         assert mount["read_only"] is True
         assert mount["bind"] == {"create_host_path": False}
-        assert service["environment"] == {program.setting("host"): "0.0.0.0"}
+
+    def test_its_configuration_finds_its_ports_and_folders_in_the_environment(self, program: Program):
+        given = compose()["services"][program.name].get("environment", {})
+        text = (ROOT / (program.default or program.configuration or "Makefile")).read_text(encoding="utf-8")
+        for setting in re.findall(rf"\$\{{env:({program.name.upper()}_\w+)", text):
+            assert setting in given or inside(program)["host"] == "0.0.0.0"
+        for name, setting in ((name, program.setting(f"{name}_port")) for name in program.ports):
+            assert given.get(setting, settable(program, name)) == settable(program, name)
 
     def test_its_memory_is_limited(self, program: Program):
         assert compose()["services"][program.name]["mem_limit"]
 
-    def test_its_configuration_uses_the_ports_of_its_file(self, program: Program):
-        text = (ROOT / program.configuration).read_text(encoding="utf-8")
-        for name, port in program.numbers.items():
+    def test_it_listens_on_the_ports_of_its_file(self, program: Program):
+        """By its arguments, or by its configuration."""
+        file = program.default or program.configuration
+        text = (ROOT / file).read_text(encoding="utf-8") if file else ""
+        for name, port in program.ports.items():
             host, setting = program.setting("host"), program.setting(f"{name}_port")
-            assert text.count(f"${{env:{host}:-127.0.0.1}}:${{env:{setting}:-{port}}}") == 1
+            configured = text.count(f"${{env:{host}:-127.0.0.1}}:${{env:{setting}:-{port.number}}}")
+            given = sum(argument.count(f"{{host}}:{{{name}}}") for argument in program.arguments)
+            assert configured + given == 1 or port.optional

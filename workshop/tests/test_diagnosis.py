@@ -356,7 +356,7 @@ def turned(tmp_path: Path, lesson: str, *blocks: str, jaeger=lambda: None) -> Ch
     """A checkpoint on the end of a lesson, changed by these blocks."""
     text = "\n".join(blocks)
     found = lessons.find(lesson)
-    return Checkpoint(found, END, tmp_path, jaeger, turn=Turn("", "", parse(text, "a test")[0]))
+    return Checkpoint(found, END, tmp_path, lambda name: jaeger(), turn=Turn("", "", parse(text, "a test")[0]))
 
 
 def diff(path: str, *lines: str) -> str:

@@ -125,7 +125,7 @@ MISTAKES: list[tuple[str, str, tuple[str, ...], Change]] = [
 def first_red(lesson: str, folder: Path, change: Change, jaeger) -> Diagnosis | None:
     """What the lesson's first check says of its end with this change; None where it is green."""
     found = lessons.find(lesson)
-    checkpoint = Checkpoint(found, END, folder, jaeger, turn=Turn("", "a general mistake", ()))
+    checkpoint = Checkpoint(found, END, folder, lambda name: jaeger(), turn=Turn("", "a general mistake", ()))
     change(checkpoint.folder)
     try:
         next(plugin._checks(found))(checkpoint)

@@ -513,7 +513,7 @@ def test_when_no_method_works_all_are_listed_with_the_reasons_and_what_helps(mac
 
 def test_the_command_line_names_the_programs_it_knows(capsys):
     assert command.main(["jager"]) == 2
-    assert capsys.readouterr().err == "no program is called jager; there are: jaeger\n"
+    assert capsys.readouterr().err == "no program is called jager; there are: jaeger, collector, logs, prometheus\n"
 
 
 def test_the_command_line_says_where_the_program_is(archives, capsys):

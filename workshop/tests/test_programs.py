@@ -53,7 +53,7 @@ ECHO = Program(
     arguments=("serve", "--data={data}"),
     configuration="src/otel/echo.yaml",
     tools=("echo-server", "echo-tool"),
-    image="example/echo",
+    image="example/echo:{version}",
     archive=Archive(
         host=os.environ.get("TEST_ARCHIVES", "http://127.0.0.1:9"),
         folder="echo/releases/v{version}",
@@ -386,7 +386,9 @@ def test_when_nothing_brings_it_each_way_is_listed_and_another_program_is_not_to
 
 
 def test_a_program_that_nobody_knows_and_a_file_that_is_not_there_yet_are_said(clone):
-    assert "no program is called ecko; there are: jaeger, echo, made" in clone.workshop("up", "ecko", code=2)
+    assert "no program is called ecko; there are: jaeger, collector, echo, logs, made, prometheus" in clone.workshop(
+        "up", "ecko", code=2
+    )
     (clone.root / "src" / "otel" / "echo.yaml").unlink()
     assert "Echo reads src/otel/echo.yaml, and there is no such file." in clone.workshop("up", "echo", code=1)
 
