@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,7 +57,29 @@ class ProgramName(click.ParamType):
         return [CompletionItem(name, help=x.title) for name, x in programs().items() if name.startswith(incomplete)]
 
 
-LESSON, PROGRAM = LessonName(), ProgramName()
+class Weights(click.ParamType):
+    """Names with a whole number each, such as reader=6,planner=2."""
+
+    name = "name=number,…"
+
+    def __init__(self, names: Iterable[str]):
+        self.names = tuple(names)
+
+    def convert(self, value, param, ctx):
+        found = {}
+        for part in value.split(",") if isinstance(value, str) else ():
+            name, _, number = part.partition("=")
+            if name not in self.names or not number.isdecimal():
+                self.fail(
+                    f"{part!r} is not one of {', '.join(self.names)} with = and a whole number, such as reader=6", param, ctx
+                )
+            found[name] = int(number)
+        if isinstance(value, str) and not sum(found.values()):
+            self.fail("all weights are 0, so nobody would come", param, ctx)
+        return found or value
+
+
+LESSON, PROGRAM, SHARE = LessonName(), ProgramName(), click.FloatRange(0, 1)
 AUTHORS = "For authors"
 OF_A_DIFF = {"-": "red", "+": "green", "@": "cyan"}
 
@@ -395,6 +418,47 @@ def trace(trace_id: str | None, log: Path | None, service: str, name: str, svg: 
         say(f"{svg}: trace {spans[0].trace_id}, {len(spans)} spans")
     else:
         waterfall.terminal(spans, Console(highlight=False))
+
+
+@main.command()
+@click.option("--url", default="http://localhost:5001", show_default=True, help="Where the app is.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), default=5, show_default=True, help="Visits a second.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=20, show_default=True, help="How long they come.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same number is the same plan.")
+@click.option(
+    "--mix",
+    type=Weights(["reader", "searcher", "planner"]),
+    default="reader=6,searcher=2,planner=2",
+    show_default=True,
+    help="Who comes, by weight.",
+)
+@click.option("--errors", type=SHARE, default=0, help="The share of visits for which saving a task fails, such as 0.1.")
+@click.option("--slow", type=SHARE, default=0, help="The share of visits for which saving a task is slow.")
+@click.option(
+    "--database",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=lessons.ROOT / "src/instance/todo.db",
+    help="The app's database, for errors and slow visits (default: src/instance/todo.db).",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print each request that was sent, its answer, its trace, and how late it was."
+)
+def traffic(
+    url: str, rate: float, seconds: float, seed: int, mix: dict, errors: float, slow: float, database: Path, as_json: bool
+) -> None:
+    """Send users to the running app, who never wait for each other.
+
+    A visit comes when its time has come, however slow the app is just then. Readers open the list, searchers search, and planners
+    add a task, tick it off and delete it. Each request begins a trace of its own. Ctrl-C ends it early.
+
+    \b
+    Examples:
+      workshop traffic
+      workshop traffic --rate 20 --seconds 60 --errors 0.05
+    """
+    from workshop.scenarios import traffic
+
+    traffic.main(url, traffic.plan(rate, seconds, seed, errors, slow, mix), database if errors or slow else None, as_json)
 
 
 @main.command()
