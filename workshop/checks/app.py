@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from workshop.checks.background import Background
 from workshop.checks.browser import Browser
 from workshop.checks.logs import Logs
 from workshop.checks.metrics import Metrics
@@ -38,7 +39,7 @@ LISTEN_SECONDS = 10
 STOP_SECONDS = 10
 
 
-class App(Traces, Metrics, Logs, Privacy, Browser):
+class App(Traces, Metrics, Logs, Privacy, Background, Browser):
     """The app under check. While the block of `serve` lasts it is asked; after it its telemetry is read."""
 
     def __init__(self, checkpoint: Checkpoint, line: str, service: str, port: int, jaeger, closed: int = 0):

@@ -11,7 +11,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -230,6 +231,19 @@ class Checkpoint:
             app.stop()
         if shown:
             self.shows(line, app.console)
+
+    @contextmanager
+    def serve_together(self, *services: dict) -> Iterator[list[App]]:
+        """Serve several commands, each given as arguments of `serve`, that are started at the same time."""
+        self.sandbox.use_ports()
+        with ExitStack() as stack, ThreadPoolExecutor() as starting:
+            serving = [starting.submit(stack.enter_context, self.serve(**service)) for service in services]
+            yield [service.result() for service in serving]
+
+    def watch_threads(self) -> None:
+        """Let what is served from now on tell what its threads raise and leave attached, for the verbs of `Background`."""
+        shutil.copy(OBSERVE / "watched.py", self.folder)
+        self.environment["FLASK_APP"] = "watched"
 
     def run(self, command: str, folder: Path | None = None, seconds: float = 60, **env: str) -> Result:
         """Run the lesson's command that begins so, in the copy of `src/`, and compare the output block below it.

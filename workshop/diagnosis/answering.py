@@ -65,6 +65,56 @@ def token_forgotten(f: Facts) -> Diagnosis | None:
     )
 
 
+def unregistered(f: Facts) -> Diagnosis | None:
+    """A blueprint that the app does not know: its pages are not found, and no address can be made for them."""
+    lost = next((a for a in f.responses if a.wanted and a.status in (404, 500) and a.status not in a.wanted), None)
+    registered = re.findall(r"register_blueprint\(\s*([\w.]+)", "\n".join(f.files.values()))
+    made = re.compile(r"^\w+\s*=\s*Blueprint\(\s*[\"'](\w+)", re.MULTILINE)
+    for path, text in f.files.items():
+        module = path.rpartition("/")[2].removesuffix(".py")
+        known = any("." not in name or module in name.split(".") for name in registered)
+        blueprint = made.search(text) if lost and path.endswith(".py") and not known else None
+        if not blueprint:
+            continue
+        asked_for = re.search(rf"Could not build url for endpoint '{blueprint[1]}\.\w+'", f.output)
+        if asked_for if lost.status == 500 else f'"{lost.path}"' in text.replace("'", '"'):
+            variable = blueprint[0].partition("=")[0].strip()
+            where = f"src/{path}:{text.count(chr(10), 0, blueprint.start()) + 1}"
+            return Diagnosis(
+                "unregistered",
+                f"{lost}: status {lost.status}; {where} makes the blueprint {blueprint[1]!r}, and the app does not register it",
+                f"status {' or '.join(map(str, lost.wanted))}",
+                "an app has the pages of a blueprint only once it registers it",
+                f"import {module} in src/todo/__init__.py, and write `app.register_blueprint({module}.{variable})` in `create_app`",
+                f.lesson,
+            )
+    return None
+
+
+def form_not_shown(f: Facts) -> Diagnosis | None:
+    """A form is refused that no page had, so that nobody was given its token."""
+    refused = next((a for a in f.responses if a.wanted and a.status == 400 and a.status not in a.wanted), None)
+    if not refused or any(f'action="{refused.path}"' in a.text for a in f.responses):
+        return None
+    pages = {path: text for path, text in f.files.items() if path.endswith(".html")}
+    parts = [
+        path
+        for path, text in pages.items()
+        if "<form" in text and "/_" in path and not any(path.rpartition("/")[2] in other for other in pages.values())
+    ]
+    return Diagnosis(
+        "form-not-shown",
+        f"{refused}: status 400, and no page has a form that goes there"
+        + (f"; one lies in src/{parts[0]}, which no page includes" if len(parts) == 1 else ""),
+        f"status {' or '.join(map(str, refused.wanted))}, for a form that carries the app's token",
+        "CSRFProtect refuses what does not bring the token of a page of the app, and only a form on a page can bring it",
+        f'write `{{% include "{parts[0].rpartition("/")[2]}" %}}` into the page that is to show it'
+        if len(parts) == 1
+        else f'give the page a form with `action="{refused.path}"` and the token',
+        f.lesson,
+    )
+
+
 def wrong_status(f: Facts) -> Diagnosis | None:
     wrong = next((a for a in f.responses if a.wanted and a.status not in a.wanted), None)
     if not wrong:
@@ -115,7 +165,9 @@ ANSWERS = Stage(
     missing_column,
     unreadable,
     in_the_way,
+    form_not_shown,
     token_forgotten,
+    unregistered,
     wrong_status,
     does_not_stop,
 )

@@ -8,6 +8,22 @@ from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame
 
 BEGIN = re.compile(r"^(?:Exception in thread (\S+).*|Process (\S+):)\n(?=Traceback)", re.MULTILINE)
 
+# What Python says of work in threads, and what cures it wherever it was said.
+CURES = {
+    "Working outside of application context": "do the thread's work inside of `with app.app_context():`; "
+    "hand it the app itself, which is `current_app._get_current_object()` in the request",
+    "Working outside of request context": "read what the thread needs of the request before `submit`, and hand it that",
+    r"cannot enter context: .* is already entered": "make one copy of the context for each piece of work: "
+    "one `Context` of Python's serves one thread at a time",
+    r"'(?:function|_Span|NonRecordingSpan|SpanContext)' object has no attribute 'get'": "attach a Context: "
+    "`context.get_current()`, with its parentheses; of a span, `trace.set_span_in_context(span)` makes one",
+}
+
+
+def cure(error: str) -> str:
+    """What to do about an error that says its place and not its cause; empty where there is nothing better than to look."""
+    return next((do for said, do in CURES.items() if re.search(said, error)), "")
+
 
 def in_the_background(f: Facts) -> Diagnosis | None:
     """Python itself prints what ends a thread or a process."""
@@ -22,7 +38,7 @@ def in_the_background(f: Facts) -> Diagnosis | None:
         f"{where or 'in the background'}: {exception(part)}\n{begun[-1][0].strip()}",
         "work in the background that ends without an error",
         "an error there ends the thread or the process and no request: the page is as always, and the work is not done",
-        f"mend {where}" if where else f"run `{f.command}` in src/ and read the traceback",
+        cure(part) or (f"mend {where}" if where else f"run `{f.command}` in src/ and read the traceback"),
         f.lesson,
     )
 
@@ -36,7 +52,8 @@ def held_by_a_future(f: Facts) -> Diagnosis | None:
         f"{where or 'in a function that was submitted'}: {exception(f.held)}",
         "a submitted function that ends without an error",
         "an executor keeps what its function raises in the Future that `submit` gives back; nobody asked that Future, so nobody saw it",
-        f"mend {where or 'the function'}; to see such an error, ask the Future: `.result()`, or `.exception()` in a done-callback",
+        (cure(f.held) or f"mend {where or 'the function'}") + "; "
+        "to see such an error, ask the Future: `.result()`, or `.exception()` in a done-callback",
         f.lesson,
     )
 

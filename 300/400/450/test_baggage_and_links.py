@@ -1,11 +1,8 @@
 """An import's number travels to the advisor and no further, and a retry points back to the attempt that failed."""
 
 import re
-import shutil
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -20,9 +17,9 @@ NOT_A_NUMBER = f"{NUMBER}=%3Cscript%3E"
 
 def imports(checkpoint):
     """Both services, and two imports: of the first all steps come at once, of the second some at the second attempt or never."""
-    shutil.copy(checkpoint.lesson.root / "300" / "400" / "400" / "watched.py", checkpoint.folder)
+    checkpoint.watch_threads()
     port, asked, lock = free_port(), Counter(), threading.Lock()
-    checkpoint.environment |= {"FLASK_APP": "watched", "FLASK_ADVISOR_URL": f"http://localhost:{port}"}
+    checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
 
     def advise(request):
         """What the advisor says; nothing to the first question about two words, and to none about three."""
@@ -33,12 +30,13 @@ def imports(checkpoint):
             return refuse(503)
         return pass_on(request, advisor.port, without="")
 
-    with both(checkpoint) as (app, advisor), FakeServer(advise, port=port) as proxy:
+    services = {}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor"}
+    with checkpoint.serve_together(*services) as (app, advisor), FakeServer(advise, port=port) as proxy:
         stranger = advisor.get("/step?words=3", headers={"baggage": NOT_A_NUMBER})
         first = take(app, "\n".join(requirements().canaries))
-        app.until(lambda: first.status >= 400 or raised(app) or asked["1"] == 3)
+        app.until(lambda: first.status >= 400 or app.raised() or asked["1"] == 3)
         second = take(app, "Run\nBuy milk\nDo it now\n")
-        app.until(lambda: second.status >= 400 or raised(app) or (asked["1"], asked["2"], asked["3"]) == (4, 2, 2), 3)
+        app.until(lambda: second.status >= 400 or app.raised() or (asked["1"], asked["2"], asked["3"]) == (4, 2, 2), 3)
         after = app.get("/")
     return app, advisor, stranger, first, second, after, proxy.requests
 
@@ -46,7 +44,7 @@ def imports(checkpoint):
 @pytest.mark.before("baggage-lost")
 def test_the_number_of_an_import_travels_to_the_advisor_and_no_further(checkpoint):
     app, advisor, stranger, first, second, after, calls = checkpoint.shared(imports)
-    nothing_raised(checkpoint, app)
+    app.nothing_raised()
     numbers = [travels(checkpoint, app, advisor, answer) for answer in (first, second)]
     checkpoint.must(
         numbers[0] != numbers[1],
@@ -62,13 +60,13 @@ def test_the_number_of_an_import_travels_to_the_advisor_and_no_further(checkpoin
         expected="only what looks like the number of an import",
         why="anybody can send that header",
     )
-    left = re.findall(r"^left attached: (.*)$", app.output, re.MULTILINE)
+    app.nothing_left_attached()
     trace_id = app.server_span(after).trace_id
     further = [call for call in calls if trace_id in call.headers.get("traceparent", "") and "baggage" in call.headers]
     checkpoint.must(
-        not left and not further,
+        not further,
         "left-attached",
-        seen=f"when it ended, this was still attached: {left[0]}" if left else "a page that is no import sends baggage along",
+        seen="a page that is no import sends baggage along",
         expected="the context as it was before",
         why="baggage goes with every call that is made while it is attached, and the thread serves others",
         do="`token = context.attach(...)`, and `context.detach(token)` in a `finally`",
@@ -107,37 +105,9 @@ def test_a_retry_points_back_to_the_attempt_that_failed(checkpoint):
     )
 
 
-@contextmanager
-def both(checkpoint):
-    """The app and the advisor, started at the same time."""
-    checkpoint.sandbox.use_ports()
-    services = [{}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor"}]
-    with ExitStack() as stack, ThreadPoolExecutor() as starting:
-        serving = [starting.submit(stack.enter_context, checkpoint.serve(**service)) for service in services]
-        yield [service.result() for service in serving]
-
-
 def take(app, text):
     """Send a file of these lines as the page's form does."""
     return app.post("/import", app.form("/import"), files={"file": ("canary-task-7f3a1c.txt", text.encode())})
-
-
-def raised(app):
-    """What threads of a pool raised, each as `file:line: error`."""
-    return re.findall(r"^raised: (.*)$", app.output, re.MULTILINE)
-
-
-def nothing_raised(checkpoint, app):
-    errors = raised(app)
-    checkpoint.must(
-        not errors,
-        "work-failed",
-        seen=errors[0] if errors else "",
-        expected="threads without an error",
-        why="an exception in a pool stays in its Future; the check has asked for it",
-        do=f"look at {errors[0].split(': ')[0]}" if errors else "",
-        lesson="300/400/400",
-    )
 
 
 def travels(checkpoint, app, advisor, answer):

@@ -23,7 +23,7 @@ def watched(work: Callable) -> Callable:
             if after != before:
                 span, carried = trace.get_current_span(after), dict(baggage.get_all(after))
                 what = f"baggage {carried}" if carried else f"the span {getattr(span, 'name', span)!r}"
-                print(f"left attached: {getattr(work, '__name__', work)}: {what}", file=sys.stderr)
+                say(f"left attached: {getattr(work, '__name__', work)}: {what}")
 
     return run
 
@@ -32,9 +32,15 @@ def tell(result: Future, work: Callable) -> None:
     """Tell what a thread raised, and where in `src/`; a call with wrong arguments fails before the first line of `work`."""
     if error := result.exception():
         frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-        begins = (work.__code__.co_filename, work.__code__.co_firstlineno) if hasattr(work, "__code__") else ("", 0)
-        file, line = [begins, *(place for place in frames if place[0].startswith(os.getcwd()) and place[0] != __file__)][-1]
-        print(f"raised: {file}:{line}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}", file=sys.stderr)
+        places = [(work.__code__.co_filename, work.__code__.co_firstlineno)] if hasattr(work, "__code__") else []
+        places += [place for place in frames if place[0].startswith(os.getcwd()) and place[0] != __file__]
+        where = "".join(f"{part}:" for part in (places or [()])[-1])
+        say(f"raised: {where} {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+
+
+def say(line: str) -> None:
+    """In one piece: threads that print at the same time would share a line."""
+    sys.stderr.write(f"{line}\n")
 
 
 def submit_watched(pool, work, /, *args, **kwargs):
