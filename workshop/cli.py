@@ -238,6 +238,7 @@ def start(lesson: Lesson) -> None:
     kept = Workspace().start(lesson)
     say(f"src/ is what it is when {lesson.name} begins: {lesson.title}.")
     _say_kept(kept)
+    _say_earlier_packages(lesson)
     say(f"Now read {lesson.name}/README.md.")
 
 
@@ -325,6 +326,16 @@ def undo() -> None:
     say(
         f"src/ is again what {back.relative_to(root)}/ kept. What was there is in {kept.relative_to(root)}/; undo again to swap."
     )
+
+
+def _say_earlier_packages(lesson: Lesson) -> None:
+    """Say what who jumps to a lesson has not installed yet. What the lesson itself needs is on its page."""
+    from workshop.course.pins import BASE, compared
+
+    packages = compared(lesson, Path(sys.prefix))
+    earlier = [name for name in packages.absent if packages.by[name] != f"{lesson.name}/{BASE}"] if packages.installed else []
+    for cure in dict.fromkeys(packages.cure(name) for name in earlier):
+        say(f"An earlier lesson has installed more packages: `{cure}`.")
 
 
 def _say_kept(kept: Path | None) -> None:

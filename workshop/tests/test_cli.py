@@ -70,6 +70,14 @@ def test_start_diff_solve_undo_and_undo_again(learner):
     assert "Nothing" in learner.runs(f"workshop diff {SPANS}") and not (learner.clone / "src" / "mine.txt").exists()
 
 
+def test_who_jumps_to_a_lesson_hears_which_packages_the_ones_before_have_installed(learner):
+    first, second = (lesson.name for lesson in lessons.lessons()[:2])
+    (learner.clone / first / "requirements.txt").write_text("never-published==1\n", encoding="utf-8")
+    cure = f"`pip install --require-hashes -r {first}/requirements.txt`"
+    assert cure in learner.runs(f"workshop start {second}").replace("\n", " ")
+    assert cure not in learner.runs(f"workshop start {first}").replace("\n", " ")
+
+
 def test_a_green_check_is_recorded_once_a_lesson_was_started_and_a_red_one_is_not(learner):
     learner.runs(f"workshop start {SPANS}")
     red = asked(learner, "workshop check")
