@@ -99,14 +99,15 @@ def no_such_module(f: Facts) -> Diagnosis | None:
         or re.search(rf"\b{name}\s*=|def {name}\b|class {name}\b", f.files.get(f"{package}/__init__.py", ""))
     ):
         return None
-    near = settings.nearest(path, folder, 0.8)
+    elsewhere = [other for other in sorted(f.files) if other.rpartition("/")[2] == path.rpartition("/")[2]]
+    near = elsewhere[0] if elsewhere else settings.nearest(path, folder, 0.8)
     where = frame(f.output)
     return Diagnosis(
         "no-such-module",
         f"{where} imports {name}, and there is no file src/{path}" + (f"; there is src/{near}" if near else ""),
         f"src/{path}",
         "`import` looks for a file of that very name",
-        f"rename src/{near} to src/{path}, or mend the name in {where}"
+        f"move src/{near} to src/{path}, or mend the name in {where}"
         if near
         else f"write src/{path}, or mend the name in {where}",
         f.lesson,

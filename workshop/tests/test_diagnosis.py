@@ -327,6 +327,13 @@ OTHERWISE = [
 ]
 
 
+def test_a_module_in_the_wrong_folder_is_found_there():
+    said = trace_of("src/todo/views.py", "ModuleNotFoundError: No module named 'todo.notice'")
+    files = {**HEALTHY.files, "notice.py": "", "todo/notices.py": ""}
+    found = climb(replace(HEALTHY, **{**SILENT, "output": said, "exit_code": 2, "files": files}), ALL)
+    assert found.rung == "no-such-module" and "move src/notice.py to src/todo/notice.py" in found.do
+
+
 @pytest.mark.parametrize("rung, said, more", OTHERWISE)
 def test_a_mistake_is_known_by_other_words_too(rung: str, said: str, more: dict):
     found = climb(replace(HEALTHY, **{**SILENT, "output": said, "exit_code": 2, **more}), ALL)
