@@ -3,6 +3,8 @@
 import re
 import threading
 from collections import Counter
+from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 
@@ -12,11 +14,11 @@ from workshop.course.requirements import requirements
 from workshop.setup.ports import free_port
 
 WORK, NUMBER = "find first step", "todo.import.id"
-NOT_A_NUMBER = f"{NUMBER}=%3Cscript%3E"
+NO_NUMBERS = ("%3Cscript%3E", "Alice", f"{'0' * 32}%3Cscript%3E")
 
 
 def imports(checkpoint):
-    """Both services, and two imports: of the first all steps come at once, of the second some at the second attempt or never."""
+    """Both services, and two imports: of the first some steps come at the second attempt or never, of the second all at once."""
     checkpoint.watch_threads()
     port, asked, lock = free_port(), Counter(), threading.Lock()
     checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
@@ -32,20 +34,24 @@ def imports(checkpoint):
 
     services = {}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor"}
     with checkpoint.serve_together(*services) as (app, advisor), FakeServer(advise, port=port) as proxy:
-        stranger = advisor.get("/step?words=3", headers={"baggage": NOT_A_NUMBER})
-        first = take(app, "\n".join(requirements().canaries))
-        app.until(lambda: first.status >= 400 or app.raised() or asked["1"] == 3)
-        second = take(app, "Run\nBuy milk\nDo it now\n")
-        app.until(lambda: second.status >= 400 or app.raised() or (asked["1"], asked["2"], asked["3"]) == (4, 2, 2), 3)
+        advisor.get("/step?words=3")
+        strangers = [advisor.get("/step?words=3", headers={"baggage": f"{NUMBER}={value}"}) for value in NO_NUMBERS]
+        halting = take(app, "Run\nBuy milk\nDo it now\n")
+        app.until(lambda: halting.status >= 400 or app.raised() or (asked["1"], asked["2"], asked["3"]) == (1, 2, 2), 3)
+        smooth = take(app, "\n".join(requirements().canaries))
+        app.until(lambda: smooth.status >= 400 or app.raised() or asked["1"] == 4)
         after = app.get("/")
-    return app, advisor, stranger, first, second, after, proxy.requests
+    return SimpleNamespace(
+        app=app, advisor=advisor, strangers=strangers, halting=halting, smooth=smooth, after=after, calls=proxy.requests
+    )
 
 
 @pytest.mark.before("baggage-lost")
 def test_the_number_of_an_import_travels_to_the_advisor_and_no_further(checkpoint):
-    app, advisor, stranger, first, second, after, calls = checkpoint.shared(imports)
+    run = checkpoint.shared(imports)
+    app, advisor = run.app, run.advisor
     app.nothing_raised()
-    numbers = [travels(checkpoint, app, advisor, answer) for answer in (first, second)]
+    numbers = [travels(checkpoint, run, answer) for answer in (run.smooth, run.halting)]
     checkpoint.must(
         numbers[0] != numbers[1],
         "one-number",
@@ -53,16 +59,16 @@ def test_the_number_of_an_import_travels_to_the_advisor_and_no_further(checkpoin
         expected="a number of its own for each import",
         why="the number is what tells one import from all others",
     )
+    trusted = [advisor.server_span(stranger).attributes.get(NUMBER) for stranger in run.strangers]
     checkpoint.must(
-        NUMBER not in advisor.server_span(stranger).attributes,
+        not any(trusted),
         "baggage-trusted",
-        seen="a text that a stranger sent as baggage stands on the advisor's span",
-        expected="only what looks like the number of an import",
+        seen=f"what a stranger sent as baggage stands on the advisor's span: {NUMBER} is {next(filter(None, trusted), '')!r}",
+        expected="only what is a number of an import from its first character to its last",
         why="anybody can send that header",
     )
     app.nothing_left_attached()
-    trace_id = app.server_span(after).trace_id
-    further = [call for call in calls if trace_id in call.headers.get("traceparent", "") and "baggage" in call.headers]
+    further = [call for call in calls_of(run, app.server_span(run.after)) if "baggage" in call.headers]
     checkpoint.must(
         not further,
         "left-attached",
@@ -73,35 +79,52 @@ def test_the_number_of_an_import_travels_to_the_advisor_and_no_further(checkpoin
     )
     app.keeps_secrets()
     advisor.keeps_secrets()
-    keeps_baggage_bare(checkpoint, calls)
+    keeps_baggage_bare(checkpoint, run.calls)
     if checkpoint.showing:
         show(checkpoint)
 
 
 @pytest.mark.before("attempts")
 def test_a_retry_points_back_to_the_attempt_that_failed(checkpoint):
-    app, _, _, _, second, _, _ = checkpoint.shared(imports)
-    tried = [s for s in app.below(app.server_span(second)) if s.name == WORK]
+    run = checkpoint.shared(imports)
+    app = run.app
+    app.nothing_raised()
+    tried, smooth = ([s for s in app.below(app.server_span(answer)) if s.name == WORK] for answer in (run.halting, run.smooth))
     failed = {s.span_id: s for s in tried if s.status == "ERROR"}
     checkpoint.must(
         (len(tried), len(failed)) == (5, 3),
         "attempts",
-        seen=f"{len(tried)} spans {WORK!r}, {len(failed)} of them ERROR",
-        expected="5, and 3 of them ERROR: an attempt that brings nothing has failed, and is made once more",
-        why="each attempt is a piece of work with a verdict of its own",
+        seen=f"{len(tried)} spans {WORK!r}, {len(failed)} of them ERROR, for three tasks: the advisor answered the first one, "
+        "the second one when it was asked again, and the third one never",
+        expected="1 + 2 + 2 spans, and 0 + 1 + 2 of them ERROR",
+        why="an attempt that brings nothing has failed, and is made once more; one that brings a step is the last",
     )
-    again = [s for s in tried if s.attributes.get("todo.attempt") == 2]
+    numbers = sorted((s.attributes.get("todo.attempt", "(none)") for s in tried), key=str)
+    checkpoint.must(
+        numbers == [1, 1, 1, 2, 2],
+        "attempt-number",
+        seen=f"todo.attempt on the spans {WORK!r}: {', '.join(map(repr, numbers))}",
+        expected="1, 1, 1, 2, 2",
+        why="it says which attempt a span is, as a number that can be compared",
+    )
+    again = [s for s in tried if s.attributes["todo.attempt"] == 2]
     aims = [failed.get(link.span_id) for s in again for link in s.links]
     checkpoint.must(
-        len(aims) == 2
-        and all(aim and aim.attributes.get("todo.attempt") == 1 for aim in aims)
-        and aims[0] is not aims[1]
-        and not any(s.links for s in tried if s not in again),
+        len(aims) == 2 and all(aim and aim not in again for aim in aims) and aims[0] is not aims[1],
         "no-link",
-        seen=f"{len(again)} second attempts (`todo.attempt` is 2), with {sum(map(bool, aims))} links to a first one that failed",
+        seen=f"2 second attempts, with {len(aims)} links, {sum(map(bool, aims))} of them to an attempt that failed",
         expected="one link on each second attempt, to the first one of the same task",
         why="without it nobody can tell which failure a retry belongs to",
         do="keep `Link(span.get_span_context())` of the failed attempt, and start the next span with `links=`",
+    )
+    strange = [link for s in (*tried, *smooth) if s not in again for link in s.links]
+    checkpoint.must(
+        not strange,
+        "link-too-many",
+        seen=f"{len(strange)} links on first attempts",
+        expected="none: there is no attempt before the first one",
+        why="a link to the attempt of another task, or to what is the parent anyway, says something untrue or nothing",
+        do="begin with an empty list for each task, in `find_step` and before the loop",
     )
 
 
@@ -110,19 +133,50 @@ def take(app, text):
     return app.post("/import", app.form("/import"), files={"file": ("canary-task-7f3a1c.txt", text.encode())})
 
 
-def travels(checkpoint, app, advisor, answer):
-    """The number of an import, which stands on its request and on all that the advisor made of it."""
-    span = app.server_span(answer, name="POST /import", route="/import")
+def calls_of(run, span):
+    return [call for call in run.calls if span.trace_id in call.headers.get("traceparent", "")]
+
+
+def travels(checkpoint, run, answer):
+    """The number of an import, which stands on its request, in each call, and on all that the advisor made of it."""
+    span = run.app.server_span(answer, name="POST /import", route="/import")
     number = span.attributes.get(NUMBER)
-    asked = [s for s in advisor.spans if s.kind == "server" and s.trace_id == span.trace_id]
-    numbers = {s.attributes.get(NUMBER) for s in asked}
+    asked = [s for s in run.advisor.spans if s.kind == "server" and s.trace_id == span.trace_id]
+    if not asked:
+        run.app.called(span, run.advisor, exactly=3)
+    begins = f"POST /import has {NUMBER} {number or '(none)'}"
+    sent = {unquote(call.headers.get("baggage", "(none)")) for call in calls_of(run, span)}
     checkpoint.must(
-        number and numbers == {number},
+        number and all(NUMBER in header for header in sent),
         "baggage-lost",
-        seen=f"POST /import has {NUMBER} {number or '(none)'}; the advisor's {len(asked)} spans of its trace have "
-        f"{', '.join(str(n or '(none)') for n in numbers) or 'nothing'}",
-        expected="the same number on all of them",
+        seen=f"{begins}; the header `baggage` of the calls below it: {', '.join(sorted(sent))}",
+        expected=f"{NUMBER} on the request, and in the header of each call",
         why="only the context that `set_baggage` returns has the baggage, and it must be the attached one when the call is made",
+    )
+    checkpoint.must(
+        all(f"{NUMBER}={number}" in header for header in sent),
+        "another-number",
+        seen=f"{begins}; the header `baggage` of the calls below it: {', '.join(sorted(sent))}",
+        expected="the same number in all of them",
+        why="the number is made once for each import, and tells what belongs to it",
+    )
+    noted = {str(s.attributes.get(NUMBER, "(none)")) for s in asked}
+    checkpoint.must(
+        noted == {number},
+        "baggage-unread",
+        seen=f"the header `baggage` came to the advisor with {NUMBER}={number}; on its spans is {', '.join(sorted(noted))}",
+        expected="the same number",
+        why="baggage stands on no span by itself: the advisor asks for it by the very name, before each request, and takes what "
+        "has the form of the number",
+    )
+    kept = [str(s.attributes.get("http.request.header.baggage", "")) for s in asked]
+    checkpoint.must(
+        all(number in header for header in kept),
+        "header-not-kept",
+        seen="the advisor's spans have no attribute http.request.header.baggage",
+        expected="the header as it came",
+        why="a header is recorded only where its name stands in OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
+        do="write `baggage` behind `traceparent` in src/advisor.sh, after a comma and without a space",
     )
     return number
 
