@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -25,20 +26,33 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_who_follows_the_text_from_the_first_lesson_to_the_last_gets_every_check_green(learner: Learner, log: Path):
-    clone = learner.clone
-    names = [lesson.name for lesson in lessons.lessons(clone)]
-    for name in names:
-        lesson = lessons.find(name, clone)
+def follows(learner: Learner, log: Path, way: list[str], checked: list[str]) -> None:
+    """Take these lessons one after the other as their pages say, and run the checks of some."""
+    for name in way:
+        lesson = lessons.find(name, learner.clone)
         learner.installs_what_is_needed_for(lesson)
         learner.runs(f"workshop start {name}")
         learner.types(lesson)
         learner.answers(lesson, log)
         for block in lesson.blocks:
-            if block.kind == "command" and block.text.startswith("workshop check"):
+            if name in checked and block.kind == "command" and block.text.startswith("workshop check"):
                 learner.runs(block.text)
-    assert json.loads((clone / ".saved" / "progress.json").read_text())["done"] == names
-    assert "Nothing" in learner.runs(f"workshop diff {names[-1]}")
+    assert json.loads((learner.clone / ".saved" / "progress.json").read_text())["done"] == checked
+    assert "Nothing" in learner.runs(f"workshop diff {way[-1]}")
+
+
+NAMES = [lesson.name for lesson in lessons.lessons()]
+SECTIONS = {name: list(of) for name, of in groupby(NAMES, lambda name: name.rpartition("/")[0])}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_who_follows_the_text_of_a_section_is_where_it_ends_and_the_last_check_is_green(learner, log, section):
+    follows(learner, log, SECTIONS[section], SECTIONS[section][-1:])
+
+
+@pytest.mark.thorough
+def test_who_follows_the_text_from_the_first_lesson_to_the_last_gets_every_check_green(learner, log):
+    follows(learner, log, NAMES, NAMES)
 
 
 def test_the_committed_app_is_the_full_replay_byte_for_byte():

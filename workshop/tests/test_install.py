@@ -491,7 +491,14 @@ def whole(clone: Path) -> bool:
 
 @pytest.mark.parametrize(
     "number, moment, on_path",
-    [pytest.param(*rest, id=f"{name}-{'with' if rest[2] else 'without'} uv") for name, *rest in INTERRUPTED],
+    [
+        pytest.param(
+            *rest,
+            id=f"{name}-{'with' if rest[2] else 'without'} uv",
+            marks=() if name in ("its lock", "the first package", "uv in part") else pytest.mark.thorough,
+        )
+        for name, *rest in INTERRUPTED
+    ],
 )
 def test_an_installation_that_is_interrupted_at_any_moment_is_finished_by_the_next(
     clone, tmp_path, monkeypatch, number, moment, on_path
