@@ -357,13 +357,14 @@ def _current() -> Lesson:
 def up(program: tuple[str, ...]) -> None:
     """Start what your lesson needs, or PROGRAM, in the background.
 
-    Today that is Jaeger. It comes by the first way that works here: the address in a setting (JAEGER_URL), one that
-    already answers, Docker, one that is on this machine, the official archive, a build by Go.
+    In every lesson that is Jaeger; later ones name others. Each comes by the first way that works here: the address in a
+    setting (JAEGER_URL), one that already answers, Docker, one that is on this machine, the official archive, a build by Go.
+    One whose configuration has changed since is started anew.
 
     \b
     Examples:
       workshop up
-      workshop up jaeger
+      workshop up prometheus logs
     """
     from workshop.programs import lifecycle
 
@@ -380,6 +381,24 @@ def down(program: tuple[str, ...]) -> None:
     from workshop.programs import lifecycle
 
     lifecycle.down(program, say)
+
+
+@main.command(context_settings={"allow_interspersed_args": False})
+@click.argument("tool")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def tool(tool: str, arguments: tuple[str, ...]) -> None:
+    """Run a TOOL that comes with one of the programs: it is brought here where it is missing.
+
+    \b
+    Examples:
+      workshop tool promtool check config src/otel/prometheus.yml
+      workshop tool otelcol-contrib validate --config=src/otel/collector.yaml
+    """
+    from workshop.programs.methods import obtain
+    from workshop.programs.program import with_tool
+
+    executable = obtain(with_tool(tool), lambda line: click.echo(line, err=True)).with_name(tool)
+    os.execv(executable, [tool, *arguments])
 
 
 @main.command()

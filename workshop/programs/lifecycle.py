@@ -313,6 +313,12 @@ def configuration_of(program: Program) -> Path | None:
     return found
 
 
+def _read(program: Program) -> str:
+    """A sum of what the program reads and lessons change: its configuration and the files beside it."""
+    files = sorted(configuration_of(program).parent.glob("*.y*ml")) if program.default else []
+    return hashlib.sha256(b"".join(os.fsencode(file) + file.read_bytes() for file in files)).hexdigest()
+
+
 def _obtained(program: Program, progress: Progress, tried: dict[str, str] | None = None) -> Path:
     try:
         return methods.obtain(program, progress, tried)
@@ -395,8 +401,12 @@ class Service:
     def up(self, progress: Progress = print) -> Running:
         """Make sure that it runs, by the first method that works, and say by which and where it is.
 
-        What this starts goes on after the command, until `down`. Raises ProgramError, with all methods when none works."""
+        What this starts goes on after the command, until `down`, or an `up` after its configuration has changed. Raises
+        ProgramError, with all methods when none works."""
         with self._alone(progress):
+            if self.ours().get("read", now := _read(self.program)) != now:
+                progress(f"{self.program.title} is started anew: its configuration has changed")
+                self._end_ours(progress)
             running = self._already() or self._brought(progress)
         progress(f"{self.program.title} is up: {running.method}")
         rows = running.instance.addresses()
@@ -407,21 +417,25 @@ class Service:
 
     def down(self, progress: Progress = print) -> bool:
         """End what `up` started, and nothing else. Returns False, without a word, when nothing of it runs here."""
-        title = self.program.title
         with self._alone(progress):
-            ours = self.ours()
-            if ours.get("method") == "docker":
-                self._remove_container()
-                progress(f"stopped {title}'s container")
-            elif ours:
-                _end(_recorded(ours))
-                progress(f"stopped {title} (process {ours['pid']})")
-            elif self.configured().ready():
-                progress(f"left alone: {title} at {self.configured().url}, which `workshop up` did not start")
-            else:
+            if self._end_ours(progress):
+                return True
+            stranger = self.configured()
+            if not stranger.ready():
                 return False
-            self._record.unlink(missing_ok=True)
-        return True
+            progress(f"left alone: {self.program.title} at {stranger.url}, which `workshop up` did not start")
+            return True
+
+    def _end_ours(self, progress: Progress) -> bool:
+        ours = self.ours()
+        if ours.get("method") == "docker":
+            self._remove_container()
+            progress(f"stopped {self.program.title}'s container")
+        elif ours:
+            _end(_recorded(ours))
+            progress(f"stopped {self.program.title} (process {ours['pid']})")
+        self._record.unlink(missing_ok=True)
+        return bool(ours)
 
     def status(self) -> list[tuple[str, str]]:
         """What is known of it, as rows of a table."""
@@ -562,7 +576,7 @@ class Service:
 
     def _write(self, state: dict) -> None:
         partial = self._record.with_suffix(".partial")
-        partial.write_text(json.dumps(state), encoding="utf-8")
+        partial.write_text(json.dumps({**state, "read": _read(self.program)}), encoding="utf-8")
         os.replace(partial, self._record)
 
 

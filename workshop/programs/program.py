@@ -140,6 +140,14 @@ def programs() -> dict[str, Program]:
     return dict(sorted(found.items(), key=lambda item: (not item[1].for_all_lessons, item[0])))
 
 
+def with_tool(tool: str) -> Program:
+    """The program one of whose executables has this name. Raises UserError, naming all."""
+    by_tool = {name: program for program in programs().values() for name in program.executables}
+    if tool not in by_tool:
+        raise UserError(f"no tool is called {tool}; there are: {', '.join(by_tool)}")
+    return by_tool[tool]
+
+
 def find(name: str) -> Program:
     """The program of that name. Raises UserError, naming all."""
     everything = programs()

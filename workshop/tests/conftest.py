@@ -12,6 +12,9 @@ import pytest
 from workshop.course import lessons
 from workshop.course.lessons import Lesson
 from workshop.learner.workspace import Workspace
+from workshop.programs.lifecycle import for_checks, needed
+from workshop.programs.methods import at_hand, obtain
+from workshop.programs.program import find
 from workshop.tests.learner import Learner
 
 
@@ -135,3 +138,34 @@ def clone(tmp_path: Path) -> Path:
 def learner(clone: Path) -> Learner:
     """Somebody who takes the lessons in that clone."""
     return Learner(clone)
+
+
+@pytest.fixture(scope="session")
+def brought():
+    """Brings a program that a lesson needs, and returns its executable.
+
+    One that no lesson needs yet is not built for a test: without it the test is left out."""
+
+    def bring(name: str) -> Path:
+        program = find(name)
+        if program not in needed(lessons.lessons()[-1].name) and at_hand(program) is None:
+            pytest.skip(f"no lesson needs {program} yet; `python3 -m workshop.programs {name}` brings it")
+        return obtain(program)
+
+    return bring
+
+
+@pytest.fixture(scope="session")
+def beside(brought):
+    """Starts a program for the checks once, and returns what asks it."""
+    started = {}
+
+    def start(name: str):
+        if name not in started:
+            brought(name)
+            started[name] = for_checks(find(name))
+        return started[name]
+
+    yield start
+    for instance in started.values():
+        instance.stop()

@@ -26,7 +26,12 @@ import psutil
 import pytest
 
 import workshop.programs
+from workshop.checks.checkpoint import Checkpoint
+from workshop.checks.sandbox import END, MINE, START
+from workshop.course import lessons
 from workshop.course.fences import ROOT
+from workshop.diagnosis.facts import Broken
+from workshop.plugin import Session
 from workshop.programs.jaeger import JAEGER
 from workshop.programs.lifecycle import for_checks, needed
 from workshop.programs.program import find
@@ -50,7 +55,7 @@ ECHO = Program(
     ports={"http": Port(27999, "its answers")},
     health=("http", "/ready"),
     ask_version=("version",),
-    arguments=("serve", "--data={data}"),
+    arguments=("serve", "--config={configuration}", "--data={data}"),
     configuration="src/otel/echo.yaml",
     tools=("echo-server", "echo-tool"),
     image="example/echo:{version}",
@@ -105,6 +110,8 @@ SERVER = """
 import http.server, os, sys
 if sys.argv[1:] == ["version"]:
     sys.exit(print("echo v1.2.3"))
+if len(sys.argv) > 2 and "wrong" in open(sys.argv[2].removeprefix("--config=")).read():
+    sys.exit(f"{sys.argv[2]}: wrong")
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -153,6 +160,11 @@ if asked[0] == "compose" and "--project-name" in asked:
         os.kill(int(container.read_text()), signal.SIGTERM)
         container.unlink()
 """
+
+
+def with_default(name: str) -> str:
+    """Echo's file, with a configuration of the workshop's own."""
+    return FILE.replace('configuration="', f'default="workshop/programs/{name}",\n    configuration="')
 
 
 def script(path: Path, code: str) -> Path:
@@ -404,6 +416,38 @@ def test_a_port_that_is_none_is_named_with_its_setting(clone, value):
     clone.env["ECHO_HTTP_PORT"] = str(clone.port)
 
 
+def process(clone: Clone) -> psutil.Process:
+    """The Echo that `up` started."""
+    return psutil.Process(json.loads((clone.root / ".saved" / "echo.json").read_text())["pid"])
+
+
+def test_a_file_of_the_workshop_counts_until_a_lesson_writes_one_and_each_change_starts_it_anew(clone):
+    tools(clone.bin)
+    (clone.root / "workshop" / "programs" / "echo.py").write_text(with_default("echo.yaml"), encoding="utf-8")
+    (clone.root / "workshop" / "programs" / "echo.yaml").touch()
+    own = clone.root / "src" / "otel" / "echo.yaml"
+    own.unlink()
+    clone.workshop("up", "echo")
+    assert process(clone).environ()["ECHO_SRC"] == str(clone.root / "workshop")
+    assert "`workshop up` started it before" in clone.workshop("up", "echo")
+    own.touch()
+    anew = "Echo is started anew: its configuration has changed stopped Echo"
+    assert clone.workshop("up", "echo").startswith(anew)
+    assert process(clone).environ()["ECHO_SRC"] == str(clone.root / "src")
+    before = process(clone).pid
+    (own.parent / "rules.yml").touch()
+    assert clone.workshop("up", "echo").startswith(f"{anew} (process {before})")
+
+
+def test_a_tool_of_a_program_is_run_by_its_name_and_brought_where_it_is_missing(clone):
+    publish(clone.machine / "archives", ".tar.gz")
+    with serving(clone.machine / "archives") as address:
+        clone.env |= {"TEST_ARCHIVES": address}
+        assert clone.workshop("tool", "echo-tool", "version").endswith("echo v1.2.3")
+    assert clone.workshop("tool", "echo-tool", "version") == "echo v1.2.3"
+    assert "no tool is called echo-tol; there are: jaeger, " in clone.workshop("tool", "echo-tol", "--help", code=1)
+
+
 # Found, needed, started for checks
 
 
@@ -411,7 +455,7 @@ def test_a_port_that_is_none_is_named_with_its_setting(clone, value):
 def found(tmp_path, monkeypatch):
     """Echo among the programs of this process, and its tools on PATH."""
     (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "echo.py").write_text(FILE, encoding="utf-8")
+    (tmp_path / "more" / "echo.py").write_text(with_default("jaeger.yaml"), encoding="utf-8")
     monkeypatch.setattr(workshop.programs, "__path__", [*workshop.programs.__path__, str(tmp_path / "more")])
     tools(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
@@ -439,6 +483,64 @@ def test_checks_have_one_of_their_own_whose_data_goes_with_it(found, tmp_path):
         data = Path(psutil.Process(started.process.pid).cmdline()[-1].removeprefix("--data="))
         assert data.is_dir()
     assert not data.parent.exists() and not started.ready()
+
+
+@pytest.fixture
+def session(found, toy):
+    """A run of checks on a lesson that writes Echo's configuration."""
+    toy.page("100/100", '# One\n\nIn `src/otel/echo.yaml`:\n\n```yaml title="src/otel/echo.yaml"\nport: 27999\n```\n')
+    running = Session(END, False)
+    yield running
+    running.close()
+
+
+def checkpoint_of(session: Session, toy, folder: Path, at: str = END) -> Checkpoint:
+    return Checkpoint(lessons.lessons(toy.root)[0], at, folder, session.program)
+
+
+def test_a_check_asks_one_program_of_the_whole_run_and_the_text_leads_to_it(session, toy, tmp_path):
+    here = checkpoint_of(session, toy, tmp_path / "check")
+    echo = here.program("echo")
+    assert session.program("echo") is echo and echo.ask("/hello") == "/hello"
+    assert (here.folder / "otel" / "echo.yaml").read_text() == f"port: {echo.port}\n"
+    session.close()
+    assert not echo.ready()
+
+
+def test_a_check_starts_one_of_its_own_on_what_the_learner_wrote(session, toy, tmp_path):
+    here = checkpoint_of(session, toy, tmp_path / "check")
+    with here.start("echo") as echo:
+        assert echo.ask("/hello") == "/hello" and session.program("echo") is not echo
+        assert (here.folder / "otel" / "echo.yaml").read_text() == f"port: {echo.port}\n"
+        environment = psutil.Process(echo.process.pid).environ()
+        assert environment["ECHO_SRC"] == str(here.folder) and Path(environment["ECHO_DATA"]) == echo.data
+    assert not echo.ready()
+
+
+def test_a_program_knows_where_those_are_that_were_asked_for_before(session, toy, tmp_path):
+    jaeger = session.program("jaeger")
+    with checkpoint_of(session, toy, tmp_path / "check").start("echo") as echo:
+        assert psutil.Process(echo.process.pid).environ()["JAEGER_GRPC_PORT"] == str(jaeger.grpc_port)
+
+
+def test_without_its_file_or_with_a_wrong_one_the_check_is_red(session, toy, tmp_path):
+    with pytest.raises(Broken) as missing:
+        checkpoint_of(session, toy, tmp_path / "start", START).start("echo")
+    assert (missing.value.diagnosis.rung, missing.value.diagnosis.seen) == ("echo-unconfigured", "no src/otel/echo.yaml")
+    here = checkpoint_of(session, toy, tmp_path / "check")
+    (here.folder / "otel" / "echo.yaml").write_text("wrong")
+    with pytest.raises(Broken) as refused:
+        here.start("echo")
+    assert refused.value.diagnosis.rung == "echo-does-not-start"
+    assert refused.value.diagnosis.seen == "Echo ended; it said last:\n--config=src/otel/echo.yaml: wrong"
+
+
+def test_at_the_learners_own_src_nothing_is_brought_for_a_check(found, monkeypatch):
+    monkeypatch.setenv("PATH", os.defpath)
+    with pytest.raises(Broken) as broken:
+        Session(MINE, False).program("echo")
+    assert broken.value.diagnosis.rung == "echo-not-up"
+    assert broken.value.diagnosis.do == "run `workshop up echo`, then check again"
 
 
 @pytest.mark.parametrize(
