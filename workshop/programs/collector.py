@@ -10,7 +10,7 @@ from pathlib import Path
 from workshop.programs.lifecycle import Instance
 from workshop.programs.program import Archive, Port, Program
 from workshop.programs.prometheus import Series, read_exposition
-from workshop.setup.commands import Progress, run
+from workshop.setup.commands import Progress, Ticker, run
 from workshop.setup.go import Go
 from workshop.telemetry.otlp import Telemetry, read_otlp
 
@@ -52,9 +52,10 @@ class FromManifest:
         manifest = self.manifest.read_text(encoding="utf-8").replace("{version}", version)
         (source / self.manifest.name).write_text(manifest, encoding="utf-8")
         path = os.pathsep.join([str(go.command.parent), go.env.get("PATH", os.defpath)])
-        command = [source / "builder", f"--config={self.manifest.name}", "--skip-get-modules", "--skip-compilation"]
-        run(command, {**go.env, "PATH": path}, source)
-        go.tidy(source, progress)
+        ticker = Ticker(progress)
+        command = [source / "builder", f"--config={self.manifest.name}", "--skip-compilation"]
+        tick = lambda: ticker("Go: finding the modules of the Collector")  # noqa: E731
+        run(command, {**go.env, "PATH": path}, source, on_tick=tick)
         go.build({".": folder / tools[0]}, source, progress)
         shutil.rmtree(source)
 

@@ -42,11 +42,6 @@ class Go:
         """What a command of Go prints. Raises CommandFailed."""
         return run([self.command, *arguments], {**self.env, **env}, cwd or cache_folder(), on_line, on_tick)
 
-    def tidy(self, folder: Path, progress: Progress) -> None:
-        """Find and download all that the module in `folder` needs. Raises CommandFailed."""
-        ticker, fetched = Ticker(progress), []
-        self.run("mod", "tidy", cwd=folder, on_line=fetched.append, on_tick=lambda: ticker(f"Go: {len(fetched)} modules"))
-
     def build(self, packages: dict[str, Path], folder: Path, progress: Progress, flags: str = "") -> None:
         """Build packages of the module that lies in `folder`, each to the file that it is mapped to. Raises CommandFailed."""
         ticker = Ticker(progress)
