@@ -37,19 +37,24 @@ def missing_column(f: Facts) -> Diagnosis | None:
     )
 
 
-def token_forgotten(f: Facts) -> Diagnosis | None:
-    refused = next((a for a in f.responses if a.wanted and a.status == 400 and a.status not in a.wanted), None)
-    if not refused:
-        return None
-    said = "CSRF token is missing" in refused.text + f.output
-    protected = any("CSRFProtect" in text for path, text in f.files.items() if path.endswith(".py"))
-    bare = [
+def _without_token(f: Facts) -> list[str]:
+    """The forms that post without a token, each as `file:line`."""
+    return [
         f"src/{path}:{text.count(chr(10), 0, form.start()) + 1}"
         for path, text in f.files.items()
         if path.endswith(".html")
         for form in re.finditer(r"<form\b.*?(?:</form>|\Z)", text, re.DOTALL | re.IGNORECASE)
         if re.search(r"method\s*=\s*[\"']?post", form[0], re.IGNORECASE) and not re.search("csrf_token|hidden_tag", form[0])
     ]
+
+
+def token_forgotten(f: Facts) -> Diagnosis | None:
+    refused = next((a for a in f.responses if a.wanted and a.status == 400 and a.status not in a.wanted), None)
+    if not refused:
+        return None
+    said = "CSRF token is missing" in refused.text + f.output
+    protected = any("CSRFProtect" in text for path, text in f.files.items() if path.endswith(".py"))
+    bare = _without_token(f)
     if not said and not (protected and bare):  # a page of the app's own need not say why
         return None
     return Diagnosis(
@@ -94,7 +99,7 @@ def unregistered(f: Facts) -> Diagnosis | None:
 def form_not_shown(f: Facts) -> Diagnosis | None:
     """A form is refused that no page had, so that nobody was given its token."""
     refused = next((a for a in f.responses if a.wanted and a.status == 400 and a.status not in a.wanted), None)
-    if not refused or any(f'action="{refused.path}"' in a.text for a in f.responses):
+    if not refused or _without_token(f) or any(f'action="{refused.path}"' in a.text for a in f.responses):
         return None
     pages = {path: text for path, text in f.files.items() if path.endswith(".html")}
     parts = [

@@ -158,6 +158,14 @@ FAULTS = {
         **with_file("todo/templates/index.html", '<form action="/add" method="post">\n</form>'),
         **answered(400, 302, "The CSRF token is missing."),
     },
+    "form-not-shown": {
+        **with_file("todo/templates/_import.html", '<form action="/add" method="post">{{ csrf_token() }}</form>'),
+        **answered(400, 302, "This page is too old."),
+    },
+    "unregistered": {
+        **with_file("todo/imports.py", 'bp = Blueprint("imports", __name__)\n\n\n@bp.post("/add")\ndef take(): ...\n'),
+        **answered(404, 302),
+    },
     "agent-gave-up": {"spans": [], "output": "Failed to auto initialize OpenTelemetry\nImportError: cannot import name 'x'\n"},
     "export-forgotten": {**with_run_sh("export OTEL_SERVICE_NAME", "OTEL_SERVICE_NAME"), "spans": [UNNAMED]},
     "background-failed": {"output": "Exception in thread Thread-1:\n" + trace_of("src/todo/imports.py", "NameError: name 'x'")},
@@ -248,7 +256,7 @@ def test_a_diagnosis_fits_a_screen_and_names_a_lesson_that_exists(rung: str):
 
 
 def test_every_rung_of_the_ladder_has_a_fault_that_breaks_it():
-    named = set()
+    named = {"jaeger-not-up"}  # made of the program's name
     for stage in Path(facts.__file__).parent.glob("*.py"):
         for first in re.findall(r"Diagnosis\(\s*(\".*),$", stage.read_text(encoding="utf-8"), re.MULTILINE):
             named.update(re.findall(r'"([\w-]+)"', first))

@@ -46,6 +46,7 @@ def test_a_failure_and_its_type_are_on_the_span_that_failed_and_the_story_is_in_
         why="the verdict on a piece of work stands on the span of that work",
         do="read the file inside `with tracer.start_as_current_span(…) as span:`",
     )
+    app.sql_below(app.server_span(run.noticed))
     for answer in [*run.refused, run.bare, run.noticed, run.long, run.mended]:
         tells(checkpoint, app, answer)
     tells(checkpoint, app, run.unreadable, failed=[NOTICE])
