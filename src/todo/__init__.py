@@ -3,12 +3,13 @@
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from todo import forms, imports, models, startup, views
+from todo import forms, imports, logs, models, startup, views
 from todo.tracing import hand_out_trace_id
 
 
 def create_app() -> Flask:
     """Make the app: its settings, its database, its pages."""
+    logs.set_up()
     app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///todo.db"
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"hide_parameters": True}
@@ -25,4 +26,5 @@ def create_app() -> Flask:
     app.register_blueprint(views.bp)
     app.register_blueprint(imports.bp)
     app.after_request(hand_out_trace_id)
+    app.after_request(logs.tell)
     return app

@@ -1,5 +1,7 @@
 """The pages of the app."""
 
+import logging
+
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from opentelemetry import trace
 from sqlalchemy.orm import selectinload
@@ -12,6 +14,7 @@ from todo.notice import read_notice
 from todo.search import find
 
 bp = Blueprint("tasks", __name__)
+log = logging.getLogger(__name__)
 
 
 @bp.get("/")
@@ -38,6 +41,7 @@ def add():
     db.session.add(Task(text=form.text.data))
     db.session.commit()
     trace.get_current_span().set_attribute("todo.task.length", len(form.text.data))
+    log.info("A task was added.", extra={"todo.task.length": len(form.text.data)})
     return redirect(url_for("tasks.index"))
 
 

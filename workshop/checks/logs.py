@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from workshop.diagnosis import spans as rungs
-from workshop.diagnosis.configuration import CONFIGURATION
+from workshop.diagnosis.logs import LOGS, PLACED, console_silent, handler_twice, level_swallowed
 from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.spans import Span
 
 SHOWN = 4
+LOW = ("DEBUG", "INFO")
 
 
 class Logs:
@@ -34,8 +34,8 @@ class Logs:
         if not alike:
             told = "\n".join(_line(log) for log in logs[-SHOWN:])
             self.require(
-                *CONFIGURATION,
-                rungs.not_under_agent,
+                LOGS,
+                *([level_swallowed] if severity in LOW else []),
                 otherwise=self.diagnosis(
                     "no-log",
                     f"{len(logs)} log records, and none like that\n{told}".rstrip(),
@@ -44,19 +44,53 @@ class Logs:
                     self.checkpoint.lesson.name,
                 ),
                 lacks="a log record",
+                logs=logs,
+                text=text,
             )
         inside = {span.span_id, *(below.span_id for below in self.below(span))}
         found = [log for log in alike if log.trace_id == span.trace_id and log.span_id in inside]
         if len(found) != 1:
             told = "\n".join(f"{_line(log)}: {_place(log, span)}" for log in alike[:SHOWN])
-            raise self.broken(
-                "log-span",
-                f"{span.name}: {len(found)} of them inside it\n{told}",
-                f"{wanted}, exactly once, in trace {span.trace_id}",
-                "a record takes along the ids of the span that is current where it is written",
-                self.checkpoint.lesson.name,
+            self.require(
+                PLACED,
+                otherwise=self.diagnosis(
+                    "log-span",
+                    f"{span.name}: {len(found)} of them inside it\n{told}",
+                    f"{wanted}, exactly once, in trace {span.trace_id}",
+                    "a record takes along the ids of the span that is current where it is written",
+                    self.checkpoint.lesson.name,
+                ),
+                logs=alike,
+                text=text or str(alike[0].body),
+                span=span,
             )
         return found[0]
+
+    def on_terminal(self, text: str) -> str:
+        """The one line that says `text` on the terminal, where the console exporter's telemetry does not count. Raises Broken."""
+        found = [line for line in self.lines if text in line]
+        if len(found) != 1:
+            self.require(
+                *([handler_twice] if found else [LOGS, console_silent]),
+                otherwise=self.diagnosis(
+                    "no-line",
+                    f"{len(found)} lines on the terminal say {text!r}",
+                    "one",
+                    "who looks at the terminal sees what the app logs, whatever else becomes of it",
+                    self.checkpoint.lesson.name,
+                ),
+                lacks="" if found else "a line on the terminal",
+                logs=self.console.logs,
+                lines=self.lines,
+                text=text,
+            )
+        return found[0]
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines on the terminal that are no part of the console exporter's telemetry."""
+        told = {line for text, _ in self.console.objects for line in text.splitlines() if "\n" in text}
+        return [line for line in self.output.splitlines() if line not in told]
 
 
 def _line(log: LogRecord) -> str:

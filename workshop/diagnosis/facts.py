@@ -15,6 +15,7 @@ from workshop.course.pins import Packages
 from workshop.diagnosis import settings
 from workshop.diagnosis.settings import Setting
 from workshop.errors import UserError
+from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.spans import Span
 from workshop.terminal import wrapped
 
@@ -83,7 +84,7 @@ class Facts:
     """All that a check knows about one run of the learner's app. Paths and ports are the learner's own, not the copy's.
 
     `lacks` names what a verb asked for and did not find. `held` is what was raised in a thread's Future and nobody asked for,
-    `ended` what ended a thread.
+    `ended` what ended a thread. `logs`, `lines` of the terminal and `span` are where a verb looked for a record that says `text`.
     `packages` looks up those of the environment in which the app runs; `inactive` is the one that the learner's shell misses."""
 
     lesson: str
@@ -109,6 +110,10 @@ class Facts:
     lacks: str = ""
     held: str = ""
     ended: str = ""
+    logs: list[LogRecord] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    span: Span | None = None
+    text: str = ""
 
     @property
     def missing(self) -> bool:

@@ -22,13 +22,15 @@ from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.arrival import ARRIVAL
 from workshop.diagnosis.background import BACKGROUND
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Response, climb
+from workshop.diagnosis.logs import LOGS, PLACED, console_silent, level_swallowed
 from workshop.diagnosis.spans import CALLS, SPANS, STATEMENTS
 from workshop.diagnosis.starting import STARTS
 from workshop.programs.jaeger import for_checks
 from workshop.setup.ports import free_port
+from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.spans import Span
 
-ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND)
+ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *LOGS, level_swallowed, console_silent, *PLACED)
 RUN_SH = """\
 export OTEL_SERVICE_NAME=todo
 export OTEL_TRACES_EXPORTER=console,otlp
@@ -46,6 +48,7 @@ SPAN = Span(
     attributes={"http.user_agent": "workshop-check/1"},
     resource={"service.name": "todo"},
 )
+LOG = LogRecord("said", "INFO", 9, time_ns=500_000, trace_id=SPAN.trace_id, span_id=SPAN.span_id)
 HEALTHY = Facts(
     "300/300/300",
     "sh run.sh",
@@ -57,6 +60,10 @@ HEALTHY = Facts(
     spans=[SPAN],
     stored=[SPAN],
     wants="console",
+    logs=[LOG],
+    lines=["INFO:todo:said"],
+    span=SPAN,
+    text="said",
     packages=lambda: Packages({"sqlalchemy": "2.0.58", "opentelemetry-sdk": "1.45.1"}, {"opentelemetry-sdk": "1.45.1"}),
 )
 SILENT = {"listened": False, "responses": [], "spans": [], "stored": None}
@@ -229,6 +236,19 @@ FAULTS = {
         **LOST,
         "output": "Transient error StatusCode.UNAVAILABLE encountered while exporting traces to localhost:4317",
     },
+    "logs-switched-off": {
+        **with_run_sh(
+            "export OTEL_SERVICE_NAME", "export OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=False\nexport OTEL_SERVICE_NAME"
+        ),
+        "logs": [],
+        "lines": [],
+    },
+    "logs-elsewhere": {"logs": [], "lines": []},
+    "level-swallowed": {"logs": [replace(LOG, severity="WARN", severity_number=13)]},
+    "console-silent": {"lines": [" * Debug mode: off"]},
+    "handler-twice": {"logs": [LOG, replace(LOG, observed_ns=1, attributes={"code.line.number": 7})]},
+    "record-too-late": {"logs": [replace(LOG, trace_id="", span_id="", time_ns=1_200_000)]},
+    "record-without-trace": {"logs": [replace(LOG, trace_id="", span_id="")]},
     "not-arrived": {
         **LOST,
         "output": '            "exception.message": "HTTPConnectionPool(port=5002): Max retries exceeded"\n',

@@ -86,15 +86,15 @@ def test_a_log_record_is_found_by_the_span_in_which_it_was_written(app, work):
     assert app.log_record(root, event_name="shop.closed") == app.log_record(root, text="no") == closed
     rung, seen = broken(app.log_record, late, event_name="shop.closed")
     assert (rung, seen) == ("log-span", f"late: 0 of them inside it\nWARN 'shop.closed': in trace {find.trace_id}")
-    assert broken(app.log_record, late, text="alone") == ("log-span", "late: 0 of them inside it\n'alone': in no span")
+    assert broken(app.log_record, late, text="alone") == ("record-without-trace", "'alone' has no trace id")
     rung, seen = broken(app.log_record, find, event_name="shop.opened")
     assert (rung, seen) == ("no-log", "2 log records, and none like that\nWARN 'shop.closed'\n'alone'")
     assert broken(app.log_record, find, event_name="shop.closed", severity="ERROR")[0] == "no-log"
-    assert broken(app.log_record, find, logs=[]) == ("no-log", "0 log records, and none like that")
+    assert broken(app.log_record, find, logs=[]) == ("logs-elsewhere", "no exporter is chosen for logs")
     rung, seen = broken(app.log_record, root, event_name="shop.closed", logs=work.sent().logs * 2)
     assert (rung, seen.splitlines()[:2]) == (
-        "log-span",
-        ["GET /: 2 of them inside it", f"WARN 'shop.closed': in span {find.span_id}"],
+        "handler-twice",
+        [f"2 records of the same moment: {closed.body!r}"],
     )
 
 
