@@ -103,6 +103,11 @@ class App(Traces, Metrics, Logs, Privacy, Background, Browser):
         """The running processes of the app, as psutil knows them."""
         return self._process.members()
 
+    @property
+    def under_agent(self) -> bool:
+        """Whether `opentelemetry-instrument` has started Python in this copy, and not the app called what it calls."""
+        return any("agent" in note for note in self._notes())
+
     def wait(self) -> None:
         """Serve until the app ends by itself or the user presses Ctrl-C."""
         while not self._process.wait(1):
@@ -195,17 +200,20 @@ class App(Traces, Metrics, Logs, Privacy, Background, Browser):
         """What ended threads of the app, and what was raised into a Future that nobody asked for it, as tracebacks."""
         ended: list[str] = []
         held: dict[str, str] = {}
-        path = self.checkpoint.held
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            note = json.loads(line)
+        for note in self._notes():
             if "thread" in note:
                 ended.append(note["raised"])
-            elif note["raised"]:
+            elif note.get("raised"):
                 held[note["future"]] = note["raised"]
-            else:
+            elif "future" in note:
                 held.pop(note["future"], None)
         unswap = self.checkpoint.sandbox.unswap
         return {"ended": unswap("\n".join(ended)), "held": unswap("\n".join(held.values()))}
+
+    def _notes(self) -> list[dict]:
+        """What `observe/` has noted of this copy's processes."""
+        path = self.checkpoint.held
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
     def _known_to_listen_or_not(self) -> bool:
         said = LISTENS.findall(self._process.output)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,7 @@ class Checkpoint:
         self.lesson, self.at, self.turn, self._prefix = lesson, at, turn, prefix
         self._temporary, self._program, self._record = temporary, program, record or Record()
         self._app: App | None = None
+        self._preparing = threading.Lock()  # an app writes its ports into src/
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -217,7 +219,8 @@ class Checkpoint:
         `port` and `service` are those of the app as the lesson's text has them.
         Raises Broken when the app does not start, listen or answer as wanted."""
         line = self.block("command", command).text
-        app = self._app = App(self, line, service, port, self.jaeger if jaeger else None, closed)
+        with self._preparing:
+            app = self._app = App(self, line, service, port, self.jaeger if jaeger else None, closed)
         try:
             app.start()
             yield app
@@ -235,7 +238,6 @@ class Checkpoint:
     @contextmanager
     def serve_together(self, *services: dict) -> Iterator[list[App]]:
         """Serve several commands, each given as arguments of `serve`, that are started at the same time."""
-        self.sandbox.use_ports()
         with ExitStack() as stack, ThreadPoolExecutor() as starting:
             serving = [starting.submit(stack.enter_context, self.serve(**service)) for service in services]
             yield [service.result() for service in serving]

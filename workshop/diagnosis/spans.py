@@ -96,11 +96,21 @@ def second_provider(f: Facts) -> Diagnosis | None:
     )
 
 
+def _excludes(setting: settings.Setting, address: str) -> bool:
+    """Whether the expressions of a setting find this address, as far as they can be read."""
+    try:
+        return not setting.plain or any(re.search(one.strip(), address) for one in setting.value.split(","))
+    except re.error:
+        return True
+
+
 def no_span(f: Facts) -> Diagnosis | None:
     bare = next((a for a in f.asked if not f.spans_of(a)), None)
     if not bare:
         return None
     excluded = f.settings.get("OTEL_PYTHON_FLASK_EXCLUDED_URLS") or f.settings.get("OTEL_PYTHON_EXCLUDED_URLS")
+    if excluded and not _excludes(excluded, f"http://localhost:{f.port}{bare.path}"):
+        excluded = None
     others = ", ".join(sorted({span.name for span in f.spans})[:4])
     return Diagnosis(
         "no-span",

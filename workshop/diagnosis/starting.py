@@ -69,6 +69,16 @@ def not_installed(f: Facts) -> Diagnosis | None:
     if f.listened or not missing or missing[1].split(".")[0] in {name.split("/")[0].removesuffix(".py") for name in f.files}:
         return None
     where = frame(f.output)
+    elsewhere = sorted(path for path in f.files if path.endswith(f"/{missing[1]}.py"))
+    if elsewhere:
+        return Diagnosis(
+            "no-such-module",
+            f"{where} imports {missing[1]}, and there is no file src/{missing[1]}.py; there is src/{elsewhere[0]}",
+            f"src/{missing[1]}.py",
+            "`import` looks for a file of that name in src/ itself, not in the folders below",
+            f"move src/{elsewhere[0]} to src/{missing[1]}.py",
+            f.lesson,
+        )
     return Diagnosis(
         "not-installed",
         f"{where}: No module named {missing[1]!r}",

@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from html import unescape
@@ -267,13 +268,19 @@ def calls_stay(checkpoint, app, span, work):
 
 def show(checkpoint):
     """What the page shows: the app before the context goes along, and after it, with the advisor, in Jaeger."""
-    for command in ("workshop trace --log", 'workshop trace --name "POST'):
+    jaeger = checkpoint.jaeger
+
+    def run(command):
         there = checkpoint.on_the_way(command)
-        with there.serve("sh advisor.sh", port=ADVISOR, service="advisor", jaeger=True), there.serve(jaeger=True) as app:
+        services = {"jaeger": True}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor", "jaeger": True}
+        with there.serve_together(*services) as (app, _):
             there.run("printf")
             answer = take(app, (there.folder / "instance" / "tasks.txt").read_bytes())
             app.until(lambda: len(STEP.findall(app.get("/").text)) == 3)
-        assert there.run(command, JAEGER_URL=checkpoint.jaeger.query_url).exit_code == 0
+        assert there.run(command, JAEGER_URL=jaeger.query_url).exit_code == 0
+        return app.find(answer)
+
+    with ThreadPoolExecutor() as pool:
+        _, spans = pool.map(run, ("workshop trace --log", 'workshop trace --name "POST'))
     # Where a short child ends after its parent, Jaeger at times supposes that clocks differ.
-    spans = app.find(answer)
     checkpoint.picture("trace.svg", [replace(span, warnings=()) for span in spans])

@@ -22,6 +22,47 @@ def watched_too_late(f: Facts) -> Diagnosis | None:
     )
 
 
+def agent_not_expanded(f: Facts) -> Diagnosis | None:
+    """What stands before `flask` is not what the shell takes for a value that may be empty."""
+    found = next(
+        ((n, line) for n, line in enumerate(f.run_sh.splitlines(), 1) if re.search(r"\"\$\{?AGENT|\$AGENT-", line)), None
+    )
+    if f.listened or not found:
+        return None
+    quoted = '"$' in found[1]
+    return Diagnosis(
+        "agent-not-expanded",
+        f"src/{f.script}:{found[0]}: {found[1].split('flask')[0].strip()}",
+        "${AGENT-opentelemetry-instrument}, with braces and without quotes",
+        "in quotes an empty value is still a word, and the shell takes it for a command"
+        if quoted
+        else "without braces the name ends before the -, and the rest is a word of its own",
+        f"write ${{AGENT-opentelemetry-instrument}} in src/{f.script}:{found[0]}",
+        "300/400/500",
+    )
+
+
+def flask_unwatched(f: Facts) -> Diagnosis | None:
+    """Libraries tell of spans, and no request does."""
+    called = _line(f, r"FlaskInstrumentor\(\)\.instrument(_app)?\(")
+    apart = _line(f, r"FlaskInstrumentor\(\)\.instrument(_app)?\(.*tracer_provider")
+    where = apart or _line(f, r"FlaskInstrumentor\(\)\.instrument\b") or _line(f, r"SQLAlchemyInstrumentor\(\)\.instrument\(")
+    told = any(s.kind == "server" for s in f.spans)
+    if not f.command.startswith("AGENT=") or not where or told or not f.spans or (called and not apart):
+        return None
+    return Diagnosis(
+        "flask-unwatched",
+        f"no SERVER span of any request; what the app asks is told of: {', '.join(sorted({s.name for s in f.spans})[:3])}",
+        "a SERVER span for each request",
+        "its instrumentation is given a provider of its own, to which no exporter was added"
+        if apart
+        else "nothing watches Flask: its instrumentation is not called; a name without parentheses calls nothing",
+        f"write `FlaskInstrumentor().instrument()` at {where}"
+        + ("; it asks for the provider that was set for the process" if apart else ""),
+        "300/400/500",
+    )
+
+
 def excluded_in_code(f: Facts) -> Diagnosis | None:
     where = _line(f, r"excluded_urls\s*=")
     bare = next((a for a in f.asked if not f.spans_of(a)), None)
@@ -61,5 +102,5 @@ def _line(f: Facts, pattern: str) -> str:
     return ""
 
 
-STARTS = (watched_too_late,)
-SPANS = (excluded_in_code, resource_in_code)
+STARTS = (agent_not_expanded, watched_too_late)
+SPANS = (flask_unwatched, excluded_in_code, resource_in_code)

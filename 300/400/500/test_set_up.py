@@ -35,6 +35,13 @@ class Run:
     page: Response
     untraced: list[Response]
 
+    @property
+    def complaint(self) -> str:
+        """What the app said of spans that it could not send."""
+        return next((line for line in self.app.output.splitlines() if "ailed to export" in line or "UNAVAILABLE" in line), "")[
+            :160
+        ]
+
 
 def runs(checkpoint):
     """The same requests to the app without the agent and under it, both at the same time."""
@@ -48,7 +55,6 @@ def ask(checkpoint, command, shown=False):
     with backend, FakeServer(response('{"advice": "Go on."}')) as advisor:
         checkpoint.environment["FLASK_ADVISOR_URL"] = advisor.url
         with checkpoint.serve(command, shown=shown) as app:
-            agent = any("auto_instrumentation" in p.environ().get("PYTHONPATH", "") for p in app.processes())
             unsampled = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
             asked = {
                 "added": app.submit("/add", {"text": "Buy milk"}),
@@ -57,27 +63,12 @@ def ask(checkpoint, command, shown=False):
                 "page": app.get("/", traceparent=True, headers={"baggage": BAGGAGE}),
                 "untraced": [app.get("/", traced=False, headers={"traceparent": unsampled}), app.get("/health", traced=False)],
             }
-    return Run(app, backend.stored.spans, advisor.requests, agent, **asked)
+    return Run(app, backend.stored.spans, advisor.requests, app.under_agent, **asked)
 
 
 @pytest.mark.before("still-under-agent")
 def test_the_spans_are_the_same_with_the_agent_and_without(checkpoint):
-    in_code, under_agent = checkpoint.shared(runs)
-    checkpoint.must(
-        not in_code.agent,
-        "still-under-agent",
-        seen=f"`{IN_CODE}` starts the agent",
-        expected="the app without it",
-        why="src/run.sh starts the agent although AGENT is empty; `${AGENT:-…}` with a colon does so, too",
-        do="begin the last line of src/run.sh with ${AGENT-opentelemetry-instrument}",
-    )
-    checkpoint.must(
-        in_code.app.spans,
-        "no-word",
-        seen=f"`{IN_CODE}`: the app answers, and does not tell of any span until its end",
-        expected="a SERVER span for each request",
-        why="nothing sets telemetry up, or what waits in the batch is not sent when Python ends",
-    )
+    in_code, under_agent = traced(checkpoint)
     for run in (in_code, under_agent):
         complete(checkpoint, run)
     same(checkpoint, spans(in_code), spans(under_agent))
@@ -96,8 +87,16 @@ def test_the_spans_are_the_same_with_the_agent_and_without(checkpoint):
 
 @pytest.mark.before("still-under-agent")
 def test_trace_and_baggage_go_on_to_the_advisor(checkpoint):
-    in_code, _ = checkpoint.shared(runs)
-    checkpoint.must(not in_code.agent, "still-under-agent", f"`{IN_CODE}` starts the agent", "the app without it", "")
+    in_code, _ = traced(checkpoint)
+    below = in_code.app.below(in_code.app.server_span(in_code.page))
+    checkpoint.must(
+        any(span.kind == "client" and span.is_http for span in below),
+        "no-client-span",
+        seen="GET / calls the advisor, and no span below it tells of that",
+        expected="a CLIENT span of the call",
+        why="the instrumentation of `requests` makes that span, and writes the headers of the call",
+        do="call RequestsInstrumentor().instrument() in src/telemetry.py",
+    )
     [call] = [call for call in in_code.calls if in_code.page.trace_id in call.headers.get("traceparent", "")] or [None]
     checkpoint.must(
         call and call.headers.get("baggage") == BAGGAGE,
@@ -108,6 +107,27 @@ def test_trace_and_baggage_go_on_to_the_advisor(checkpoint):
         why="OpenTelemetry carries both by itself; `set_global_textmap` replaces what carries them, and the last call counts",
         do="take the propagator out: the default is tracecontext and baggage",
     )
+
+
+def traced(checkpoint):
+    """Both runs, of which that in code has no agent and tells of spans."""
+    in_code, under_agent = checkpoint.shared(runs)
+    checkpoint.must(
+        not in_code.agent,
+        "still-under-agent",
+        seen=f"`{IN_CODE}` starts the agent",
+        expected="the app without it",
+        why="src/run.sh starts the agent although AGENT is empty; `${AGENT:-…}` with a colon does so, too",
+        do="let src/run.sh start the app in one line only, which begins with ${AGENT-opentelemetry-instrument}",
+    )
+    checkpoint.must(
+        in_code.app.spans,
+        "no-word",
+        seen=f"`{IN_CODE}`: the app answers, and does not tell of any span until its end",
+        expected="a SERVER span for each request",
+        why="nothing sets telemetry up, or what waits in the batch is not sent when Python ends",
+    )
+    return in_code, under_agent
 
 
 def complete(checkpoint, run):
@@ -137,10 +157,15 @@ def complete(checkpoint, run):
     checkpoint.must(
         len(run.sent) == len(app.spans),
         "not-sent",
-        seen=f"{len(app.spans)} spans on the console, and {len(run.sent)} came by OTLP",
+        seen=f"{len(app.spans)} spans on the console, and {len(run.sent)} came by OTLP"
+        + (f"; the app said: {run.complaint}" if run.complaint else ""),
         expected="each span once in both places",
-        why="each span processor hands the spans to its own exporter, and only to that",
-        do="give the provider one BatchSpanProcessor for ConsoleSpanExporter() and one for OTLPSpanExporter()",
+        why="an exporter that is made in code sends as it was made: with the protocol of its package, to the `endpoint` as it is"
+        if run.complaint
+        else "each span processor hands the spans to its own exporter, and only to that",
+        do="write OTLPSpanExporter() without an endpoint, from opentelemetry.exporter.otlp.proto.http.trace_exporter"
+        if run.complaint
+        else "give the provider one BatchSpanProcessor for ConsoleSpanExporter() and one for OTLPSpanExporter()",
     )
 
 
@@ -176,8 +201,15 @@ def same(checkpoint, in_code, under_agent):
 
 def show(checkpoint, under_agent):
     """What the page shows: the call that does what the agent does, spans that are lost, and what SIGTERM costs."""
-    initialized = ask(checkpoint.on_the_way(IN_CODE), IN_CODE, shown=True)
+    with ThreadPoolExecutor() as pool:
+        shown = [pool.submit(lost, checkpoint), pool.submit(ended, checkpoint)]
+        initialized = ask(checkpoint.on_the_way(IN_CODE), IN_CODE, shown=True)
+        for part in shown:
+            part.result()
     same(checkpoint, spans(initialized), spans(under_agent))
+
+
+def lost(checkpoint):
     late = checkpoint.on_the_way(LATE)
     with late.serve(IN_CODE) as app:
         app.get("/")
@@ -186,6 +218,9 @@ def show(checkpoint, under_agent):
     late.run("grep -c 'POST")
     assert {span.name for span in app.spans if span.kind == "server"} >= {"GET /"}
     assert climb(app.facts(), STATEMENTS).rung == "too-late"
+
+
+def ended(checkpoint):
     checkpoint.run(f"{TRACE} | grep")
     for misspelt in ("opentelemetry-instrument", "AGENT="):
         checkpoint.run(f"OTEL_TRACES_EXPORTER=consle {misspelt}")

@@ -6,9 +6,17 @@ instrumentations. It only looks: every call does what it always does, and notes 
 
 import json
 import os
+import sys
 import traceback
 
 FILE = os.environ.get("WORKSHOP_HELD", "")
+
+
+def watch_under_agent() -> None:
+    """As `watch`, and note whether the agent is here, which has Python load a `sitecustomize` of its own."""
+    watch()
+    if FILE and "auto_instrumentation" in (getattr(sys.modules.get("sitecustomize"), "__file__", "") or ""):
+        _write({"agent": os.getpid()})
 
 
 def watch() -> None:
