@@ -19,7 +19,7 @@ demo: install  ## the finished app, one real trace of it in Jaeger, drawn in thi
 install:  ## .venv with the pinned packages, and Jaeger; quick when all is there
 	@$(PYTHON) -m workshop.setup.install
 
-test: install install-tests  ## everything: the workshop's own tests, each lesson at its end with its wrong turns, and at its start
+test: install install-tests install-programs  ## everything: the workshop's own tests, each lesson at its end with its wrong turns, and at its start
 	$(PYTEST) workshop/tests
 	$(PYTEST) --at end 100 200 300 400
 	$(PYTEST) --at start 100 200 300 400
@@ -28,7 +28,7 @@ test: install install-tests  ## everything: the workshop's own tests, each lesso
 bench: install install-browser  ## what is promised about speed and memory, measured here (needs Chromium)
 	@.venv/bin/python -m workshop.dev.bench
 
-flakes: install install-tests  ## every lesson at its end, ten times in another order, and four times at once
+flakes: install install-tests install-programs  ## every lesson at its end, ten times in another order, and four times at once
 	@.venv/bin/python -m workshop.dev.flakes
 
 pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (needs uv)
@@ -49,7 +49,7 @@ endef
 
 # The lessons as a site and as slides. To take the lessons none of this is needed.
 PORT ?= 8000
-.PHONY: serve site slides-pdf test-browser install-python install-tests install-site install-browser pins-site
+.PHONY: serve site slides-pdf test-browser test-docker install-programs install-python install-tests install-site install-browser pins-site
 
 serve: install-site  ## the lessons as a site with your progress, drawn anew at each change; PORT=8001 serves it there
 	@$(PYTHON) -m workshop.site serve --port $(PORT)
@@ -63,6 +63,12 @@ slides-pdf: site install-browser  ## each chapter's slides as site/100/slides.pd
 test: install-site
 test-browser: install-browser install-tests  ## the site and the slides in a real browser (needs Chromium)
 	$(PYTEST) workshop/tests/browser
+
+test-docker: install install-tests install-programs  ## the way through Docker, with an engine of its own (Linux, root, dockerd)
+	.venv/bin/python -m pytest -rs workshop/tests/docker
+
+install-programs:  # before the tests: one that builds a program meanwhile would be slow, and all beside it
+	@$(PYTHON) -m workshop.programs all
 
 install-python install-tests install-site:
 	@$(PYTHON) -m workshop.setup.install --only $(@:install-%=%)

@@ -1,4 +1,5 @@
-"""Brings programs to this machine: `python3 -m workshop.programs [NAME ...]`. Without a name, those of all lessons.
+"""Brings programs to this machine: `python3 -m workshop.programs [NAME ...]`. Without a name, those that all lessons need;
+`all` stands for every one.
 
 It needs nothing but Python, and says nothing about a program that is at hand already."""
 
@@ -16,7 +17,8 @@ def main(names: list[str]) -> int:
     """The exit status says whether all of them are here."""
     end_by_signals()
     try:
-        chosen = [find(name) for name in names] or [program for program in programs().values() if program.for_all_lessons]
+        known = programs().values()
+        chosen = known if names == ["all"] else [find(name) for name in names] or [one for one in known if one.for_all_lessons]
         for program in chosen:
             if at_hand(program) is None:
                 print(f"{program} is at {obtain(program, lambda text: print(text, flush=True))}")
