@@ -30,6 +30,7 @@ from workshop.doctor.findings import FIX, NOTE, OK
 from workshop.doctor.machine import Beside, Machine, Package
 from workshop.programs.jaeger import JAEGER
 from workshop.programs.lifecycle import free_ports
+from workshop.programs.program import programs
 from workshop.setup.ports import free_port
 
 
@@ -386,6 +387,16 @@ def test_the_far_ways_are_looked_for_where_no_near_one_is(tmp_path, monkeypatch)
     tool(tmp_path / "bin", "go", "echo go1.20.1")
     m = machine.gather(**some_ports())
     assert [(p.here, p.archive, p.go) for p in m.programs] == [(False, "", "")]
+
+
+def test_each_program_of_the_lesson_has_a_line(toy):
+    toy.page("100/100", "# One\n\n```shell\nworkshop up collector logs prometheus\n```\n")
+    toy.write("requirements.txt", "")
+    toy.workspace.start(toy.lesson("100/100"))
+    ports = {name: free_ports(program) for name, program in programs().items()}
+    m = replace(here(), programs=machine.gather(toy.root, free_port(), ports).programs)
+    for name in ("jaeger", "collector", "logs", "prometheus"):
+        assert f"`workshop up{'' if name == 'jaeger' else f' {name}'}`" in the(name, m).seen + the(name, m).do
 
 
 def tool(folder: Path, name: str, script: str) -> None:
