@@ -31,7 +31,7 @@ from workshop.terminal import say, wrapped
 
 if TYPE_CHECKING:
     from workshop.checks.checkpoint import Checkpoint, Record
-    from workshop.programs.lifecycle import Instance
+    from workshop.programs.instance import Instance
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,6 +75,7 @@ class Session:
         will do, nothing is brought to this machine for it. Raises Broken when there is no quick way to it, and NotReady when
         it does not run with that configuration; `on_ports` is told its ports before it starts."""
         from workshop.programs import lifecycle
+        from workshop.programs.instance import NotReady, ProgramError
         from workshop.programs.program import find
 
         program = find(name)
@@ -87,8 +88,8 @@ class Session:
         bring = None if self.at == MINE and not configuration else bring
         try:
             started = lifecycle.for_checks(program, configuration, settings, bring, on_ports)
-        except lifecycle.ProgramError as error:
-            if configuration and isinstance(error, lifecycle.NotReady):
+        except ProgramError as error:
+            if configuration and isinstance(error, NotReady):
                 raise
             raise Broken(not_up(program, str(error))) from None
         if configuration is None:

@@ -29,7 +29,7 @@ from workshop.course.replay import replay
 from workshop.course.turns import Turn
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.facts import Broken, Diagnosis, words
-from workshop.programs.lifecycle import Instance, NotReady
+from workshop.programs.instance import Instance, NotReady
 from workshop.programs.program import find
 from workshop.telemetry.console import Console
 from workshop.telemetry.spans import Span

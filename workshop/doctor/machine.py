@@ -176,7 +176,8 @@ def _newer() -> str:
 
 def _state(program, root: Path, given: dict[str, int] | None) -> tuple[str, tuple[int, ...]]:
     """The first line of `workshop status` about a program, and its ports."""
-    from workshop.programs.lifecycle import ProgramError, Service
+    from workshop.programs.instance import ProgramError
+    from workshop.programs.lifecycle import Service
 
     service = Service(program, root / ".saved", given)
     state = service.status()[0][1]

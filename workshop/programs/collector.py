@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.programs.lifecycle import Instance
+from workshop.programs.instance import Instance
 from workshop.programs.program import Archive, Port, Program
 from workshop.programs.prometheus import Series, read_exposition
 from workshop.setup.commands import Progress, Ticker, run

@@ -6,7 +6,8 @@ import time
 import urllib.parse
 
 from workshop.programs import lifecycle
-from workshop.programs.lifecycle import Instance, ProgramError, Service
+from workshop.programs.instance import Instance, ProgramError
+from workshop.programs.lifecycle import Service
 from workshop.programs.program import Archive, Port, Program
 from workshop.setup.addresses import address
 from workshop.setup.go import GoModule

@@ -3,183 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from workshop.course import lessons
 from workshop.course.fences import ROOT
-from workshop.errors import UserError
 from workshop.programs import methods
+from workshop.programs.instance import ANSWER_SECONDS, STOP_SECONDS, Instance, PortTaken, ProgramError, taken
 from workshop.programs.program import Program, find, programs
 from workshop.setup.cache import locked
-from workshop.setup.commands import CommandFailed, Progress, Ticker, defer_signals, inherited_environment, kill_group, run
+from workshop.setup.commands import CommandFailed, Progress, Ticker, defer_signals, inherited_environment, run
 from workshop.setup.ports import free_port, is_listening, port_owner
 
 SAVED = ROOT / ".saved"
 # A project of its own for each clone: what one starts and stops in Docker is no business of another.
 PROJECT = f"flask-opentelemetry-workshop-{hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:8]}"
 COMPOSE = ["docker", "compose", "--file", ROOT / "docker-compose.yml", "--project-name", PROJECT]
-READY_SECONDS = 15
-STOP_SECONDS = 5
-ANSWER_SECONDS = 5
-# Programs on this machine are asked directly, whatever proxy the shell names.
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-Answer = TypeVar("Answer")
-
-
-class ProgramError(UserError, OSError):
-    """A program cannot be started or does not answer. The message says why and what to do.
-
-    `code` is the HTTP status of an answer that is an error."""
-
-    code = 0
-
-
-class NotReady(ProgramError):
-    """A program has been started, and ended or did not get ready. The message has what it said last."""
-
-
-class PortTaken(ProgramError):
-    """A port that a program needs belongs to another one."""
-
-
-class Instance:
-    """A running program, on this machine or wherever `url` says. One that `start` has started ends with `stop`.
-
-    A program's own file may have a subclass, which asks it. `folder` is where one of this machine keeps its log and data."""
-
-    def __init__(self, program: Program, url: str, ports: dict[str, int], folder: Path):
-        self.program, self.url, self.ports, self.folder = program, url.rstrip("/"), ports, folder
-        self.process: subprocess.Popen | None = None
-        self._folder: tempfile.TemporaryDirectory | None = None
-
-    def stop(self) -> None:
-        """End what `start` has started; any other one goes on."""
-        if self.process is not None:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                kill_group(self.process.pid, number)
-                try:
-                    self.process.wait(STOP_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            self.process = None
-        if self._folder:
-            self._folder.cleanup()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        """The port of its address."""
-        return urllib.parse.urlsplit(self.url).port or 80
-
-    @property
-    def log(self) -> Path:
-        """What it says of itself, unless it runs in a container."""
-        return self.folder / f"{self.program.name}.log"
-
-    @property
-    def data(self) -> Path:
-        """The folder of its own that it has."""
-        return self.folder / f"{self.program.name}-data"
-
-    def check(self) -> None:
-        """Raise ProgramError unless it answers as this program does."""
-        self.ask(self.program.health[1])
-
-    def ready(self) -> bool:
-        """Whether it answers."""
-        try:
-            self.check()
-        except ProgramError:
-            return False
-        return True
-
-    def addresses(self) -> list[tuple[str, str]]:
-        """Where it is, as rows of a table: what for, and the address."""
-        host, known = urllib.parse.urlsplit(self.url).hostname, self.program.ports.items()
-        used = {name: port for name, port in known if not port.optional or is_listening(self.ports[name])}
-        return [(port.purpose, f"http://{host}:{self.ports[name]}") for name, port in used.items()]
-
-    def details(self) -> list[tuple[str, str]]:
-        """What `workshop status` says of it besides, as rows of a table."""
-        return []
-
-    def ask(self, path: str, **query: object) -> str:
-        """What it answers to a GET. Raises ProgramError."""
-        url = f"{self.url}{path}{'?' if query else ''}{urllib.parse.urlencode(query, doseq=True)}"
-        title = self.program.title
-        try:
-            with DIRECT.open(url, timeout=ANSWER_SECONDS) as response:
-                return response.read().decode(errors="replace")
-        except urllib.error.HTTPError as error:
-            with error:
-                said = error.read(200).decode(errors="replace").strip()
-            failed = ProgramError(f"{title} answered {error.code} to {url}: {said}")
-            failed.code = error.code
-            raise failed from None
-        except urllib.error.URLError as error:
-            raise ProgramError(f"no {title} answers at {self.url} ({error.reason}); `{self.program.up}` starts one") from None
-        except (ValueError, http.client.HTTPException) as error:
-            raise ProgramError(f"there is no {title} at {self.url}: {error}") from None
-        except OSError as error:
-            raise ProgramError(f"{title} at {self.url} stopped answering ({error}); see `workshop status`") from None
-
-    def json(self, path: str, **query: object) -> dict:
-        """The JSON object that it answers to a GET. Raises ProgramError."""
-        try:
-            found = json.loads(self.ask(path, **query))
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise ProgramError(f"there is no {self.program.title} at {self.url}: {path} does not answer with JSON")
-        return found
-
-    def until(self, question: Callable[[], Answer], seconds: float = 10) -> Answer:
-        """Ask until the answer holds, or time is over: what it is sent can be found only a moment later."""
-        deadline, pause = time.monotonic() + seconds, threading.Event()
-        while not (answer := question()) and time.monotonic() < deadline:
-            pause.wait(0.05)
-        return answer
-
-    def await_ready(self) -> None:
-        """Wait until it says itself that it is ready. Raises ProgramError with the end of its log."""
-        ended = lambda: self.process is not None and self.process.poll() is not None  # noqa: E731
-        if self.until(lambda: self._healthy() or ended(), READY_SECONDS) and not ended():
-            return
-        how = "ended" if ended() else f"was not ready in {READY_SECONDS} s"
-        raise _not_ready(self.program, self.log.read_text(errors="replace") if self.process else "", how)
-
-    def _healthy(self) -> bool:
-        port, path = self.program.health
-        try:
-            with DIRECT.open(f"http://127.0.0.1:{self.ports[port]}{path}", timeout=ANSWER_SECONDS) as response:
-                return response.status == 200
-        except (OSError, http.client.HTTPException):
-            return False
 
 
 def start(
@@ -333,26 +182,13 @@ def port_settings(program: Program, ports: dict[str, int]) -> dict[str, str]:
 def _refuse_taken(program: Program, ports: dict[str, int], saved: Path | None = None) -> None:
     """Raise PortTaken, naming port, owner and purpose, if anything listens on one of these ports."""
     for name, port in ports.items():
-        if is_listening(port):
-            raise _taken(program, port, program.ports[name].purpose, saved)
-
-
-def _taken(program: Program, port: int, purpose: str, saved: Path | None = None) -> PortTaken:
-    by = port_owner(port) or "another program"
-    end = f"End that program (`lsof -nP -iTCP:{port} -sTCP:LISTEN` shows it)"
-    for other in programs().values() if saved else ():
-        if other.name != program.name and port in Service(other, saved).ours().get("ports", {}).values():
-            end = f"`workshop down {other.name}` ends that program"
-    return PortTaken(
-        f"port {port} is taken by {by}, and {program.title} needs it for {purpose}.\n{end}, then run `{program.up}` again."
-    )
-
-
-def _not_ready(program: Program, log: str, how: str) -> ProgramError:
-    if match := re.search(r":(\d+): bind: address already in use", log):
-        return _taken(program, int(match[1]), "its work")
-    last = "\n".join(log.strip().splitlines()[-5:])
-    return NotReady(f"{program.title} {how}; it said last:\n{last}" if last else f"{program.title} {how} and said nothing")
+        if not is_listening(port):
+            continue
+        end = ""
+        for other in programs().values() if saved else ():
+            if other.name != program.name and port in Service(other, saved).ours().get("ports", {}).values():
+                end = f"`workshop down {other.name}` ends that program"
+        raise taken(program, port, program.ports[name].purpose, end)
 
 
 # The learner's own

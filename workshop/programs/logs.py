@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from workshop.programs.lifecycle import Instance, ProgramError
+from workshop.programs.instance import Instance, ProgramError
 from workshop.programs.program import Archive, Port, Program
 from workshop.setup.addresses import address
 from workshop.setup.go import GoModule

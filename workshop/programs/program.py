@@ -64,7 +64,7 @@ class Program:
     that folder in JAEGER_DATA, and in JAEGER_SRC the one above its own: `src/` for what a lesson has written in `src/otel/`.
     `configuration` is a path from the repository's root, and `default` that of the file that counts while no lesson has
     written the first. `tools` are its executables, the first of which is what runs. `instance` is the class that asks a
-    running one (see `lifecycle.Instance`); `memory` is what it takes, in bytes. A program that is `for_all_lessons` comes
+    running one (see `instance.Instance`); `memory` is what it takes, in bytes. A program that is `for_all_lessons` comes
     by `workshop up` in each of them; any other one from the lesson on that names it: `workshop up NAME`."""
 
     name: str

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workshop.programs.lifecycle import Instance, ProgramError
+from workshop.programs.instance import Instance, ProgramError
 from workshop.programs.program import Archive, Port, Program
 from workshop.setup.addresses import address
 from workshop.setup.go import GoModule

@@ -17,8 +17,9 @@ from workshop.checks.sandbox import APP, END
 from workshop.course import lessons
 from workshop.diagnosis.facts import Response
 from workshop.programs import methods
+from workshop.programs.instance import PortTaken
 from workshop.programs.jaeger import JAEGER, Jaeger
-from workshop.programs.lifecycle import PortTaken, Service, start
+from workshop.programs.lifecycle import Service, start
 from workshop.setup.addresses import address
 from workshop.setup.ports import is_listening, port_owner
 from workshop.telemetry.spans import Span

@@ -8,7 +8,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from ruamel.yaml import YAML
 
 from workshop.programs.collector import COLLECTOR, Collector
-from workshop.programs.lifecycle import ProgramError, for_checks
+from workshop.programs.instance import ProgramError
+from workshop.programs.lifecycle import for_checks
 from workshop.tests.sdk import Work
 
 pytestmark = pytest.mark.xdist_group("collector")

@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from workshop.programs.instance import DIRECT, ProgramError
 from workshop.programs.jaeger import JAEGER, Jaeger
-from workshop.programs.lifecycle import DIRECT, ProgramError, start
+from workshop.programs.lifecycle import start
 from workshop.programs.methods import obtain
 
 TRACE, SERVER, CLIENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"

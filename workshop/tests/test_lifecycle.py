@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from workshop.course.fences import ROOT
-from workshop.programs import lifecycle, methods
+from workshop.programs import instance, lifecycle, methods
+from workshop.programs.instance import PortTaken, ProgramError
 from workshop.programs.jaeger import JAEGER, Jaeger
-from workshop.programs.lifecycle import PROJECT, PortTaken, ProgramError, Service, for_checks, free_ports, start
+from workshop.programs.lifecycle import PROJECT, Service, for_checks, free_ports, start
 from workshop.programs.methods import kept, obtain
 from workshop.setup.commands import inherited_environment
 from workshop.setup.downloads import Unavailable
@@ -110,7 +111,7 @@ def test_one_that_ends_at_once_is_quoted(tmp_path):
 
 
 def test_one_that_never_gets_ready_is_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(lifecycle, "READY_SECONDS", 0.3)
+    monkeypatch.setattr(instance, "READY_SECONDS", 0.3)
     program = script(tmp_path / "jaeger", f"echo $$ > '{tmp_path / 'pid'}'; exec sleep 600")
     with pytest.raises(ProgramError, match="Jaeger was not ready in 0.3 s"):
         start(JAEGER, program, tmp_path)
@@ -118,7 +119,7 @@ def test_one_that_never_gets_ready_is_ended(tmp_path, monkeypatch):
 
 
 def test_one_that_ignores_sigterm_is_killed(binary, tmp_path, monkeypatch):
-    monkeypatch.setattr(lifecycle, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(instance, "STOP_SECONDS", 0.2)
     with start(JAEGER, binary, tmp_path) as started:
         process = psutil.Process(started.process.pid)
         process.suspend()

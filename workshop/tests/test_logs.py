@@ -3,7 +3,7 @@
 import pytest
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
-from workshop.programs.lifecycle import ProgramError
+from workshop.programs.instance import ProgramError
 from workshop.programs.logs import Logs
 from workshop.tests.sdk import Work
 

@@ -17,8 +17,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from workshop.programs.instance import DIRECT
 from workshop.programs.jaeger import for_checks
-from workshop.programs.lifecycle import DIRECT
 from workshop.telemetry.console import Console, read_console
 from workshop.telemetry.metrics import current
 from workshop.telemetry.otlp import Telemetry, read_otlp

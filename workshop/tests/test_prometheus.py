@@ -6,7 +6,8 @@ import time
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-from workshop.programs.lifecycle import ProgramError, for_checks
+from workshop.programs.instance import ProgramError
+from workshop.programs.lifecycle import for_checks
 from workshop.programs.prometheus import PROMETHEUS, Prometheus, read_exposition
 from workshop.tests.sdk import Work
 
