@@ -127,6 +127,14 @@ def traced(checkpoint):
         expected="a SERVER span for each request",
         why="nothing sets telemetry up, or what waits in the batch is not sent when Python ends",
     )
+    checkpoint.must(
+        under_agent.agent or under_agent.app.spans,
+        "agent-gone",
+        seen=f"`{UNDER_AGENT}` starts the app without the agent, and it tells of no span",
+        expected="the agent, where AGENT is not set",
+        why="`${AGENT-…}` is what stands behind the -, unless AGENT is set",
+        do="let src/run.sh start the app in a line that begins with ${AGENT-opentelemetry-instrument}",
+    )
     return in_code, under_agent
 
 
