@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -42,6 +43,11 @@ class FromManifest:
 
     def __str__(self) -> str:
         return MODULE
+
+    @property
+    def edition(self) -> str:
+        """Other components make another Collector of the same version."""
+        return hashlib.sha256(self.manifest.read_bytes()).hexdigest()[:8]
 
     def build(self, go: Go, version: str, tools: tuple[str, ...], folder: Path, progress: Progress) -> None:
         """Build the Collector into `folder`. Raises CommandFailed."""

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from workshop.errors import UserError
 from workshop.programs.program import Program
+from workshop.setup.addresses import address
 from workshop.setup.commands import kill_group
 from workshop.setup.ports import is_listening, port_owner
 
@@ -80,6 +81,11 @@ class Instance:
     def port(self) -> int:
         """The port of its address."""
         return urllib.parse.urlsplit(self.url).port or 80
+
+    @property
+    def page(self) -> str:
+        """Its address for a browser, which may sit elsewhere than this machine."""
+        return address(self.port) if urllib.parse.urlsplit(self.url).hostname in ("127.0.0.1", "localhost") else self.url
 
     @property
     def log(self) -> Path:

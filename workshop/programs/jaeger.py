@@ -9,7 +9,6 @@ from workshop.programs import lifecycle
 from workshop.programs.instance import Instance, ProgramError
 from workshop.programs.lifecycle import Service
 from workshop.programs.program import Archive, Port, Program
-from workshop.setup.addresses import address
 from workshop.setup.go import GoModule
 from workshop.telemetry.otlp import read_otlp
 from workshop.telemetry.spans import Span
@@ -72,11 +71,9 @@ class Jaeger(Instance):
 
     def addresses(self) -> list[tuple[str, str]]:
         parts = urllib.parse.urlsplit(self.url)
-        page = "none: this Jaeger was built by Go, without its web page; `workshop trace` draws traces here"
-        if self.has_page():
-            page = address(self.port) if parts.hostname in ("127.0.0.1", "localhost") else self.url
+        none = "none: this Jaeger was built by Go, without its web page; `workshop trace` draws traces here"
         return [
-            ("page", page),
+            ("page", self.page if self.has_page() else none),
             ("OTLP over gRPC", f"http://{parts.hostname}:{self.grpc_port}"),
             ("OTLP over HTTP", f"http://{parts.hostname}:{self.http_port}"),
         ]

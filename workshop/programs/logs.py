@@ -6,7 +6,6 @@ import json
 
 from workshop.programs.instance import Instance, ProgramError
 from workshop.programs.program import Archive, Port, Program
-from workshop.setup.addresses import address
 from workshop.setup.go import GoModule
 
 
@@ -32,7 +31,7 @@ class Logs(Instance):
         return f"{self.url}/insert/opentelemetry/v1/logs"
 
     def addresses(self) -> list[tuple[str, str]]:
-        return [("page", f"{address(self.port)}/select/vmui/"), ("OTLP over HTTP", self.otlp)]
+        return [("page", f"{self.page}/select/vmui/"), ("OTLP over HTTP", self.otlp)]
 
 
 LOGS = Program(

@@ -43,7 +43,9 @@ class NotInstalled(UserError):
 
 def kept(program: Program) -> Path:
     """Where the program's executable lies in the user's cache once it has been brought."""
-    return cache_folder() / f"{program.name}-{program.version}-{this_platform()}" / program.executables[0]
+    edition = program.go.edition if program.go else ""
+    parts = [program.name, program.version, edition, this_platform()]
+    return cache_folder() / "-".join(filter(None, parts)) / program.executables[0]
 
 
 def at_hand(program: Program) -> Path | None:

@@ -45,10 +45,12 @@ class Archive:
 
 
 class GoBuild(Protocol):
-    """How Go builds a program: `needs` is the oldest Go that can, `disk` what its caches take for it in bytes."""
+    """How Go builds a program: `needs` is the oldest Go that can, `disk` what its caches take for it in bytes. Builds of one
+    version that differ have different names of an `edition`."""
 
     needs: tuple[int, ...]
     disk: float
+    edition: str
 
     def build(self, go: Go, version: str, tools: tuple[str, ...], folder: Path, progress: Progress) -> None:
         """Build the tools of a version into `folder`. Raises CommandFailed."""

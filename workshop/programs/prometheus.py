@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from workshop.programs.instance import Instance, ProgramError
 from workshop.programs.program import Archive, Port, Program
-from workshop.setup.addresses import address
 from workshop.setup.go import GoModule
 from workshop.telemetry.metrics import Exemplar
 
@@ -116,7 +115,7 @@ class Prometheus(Instance):
     def addresses(self) -> list[tuple[str, str]]:
         none = "none: this Prometheus was built by Go, without its web page; its API answers"
         return [
-            ("page", address(self.port) if self.has_page() else none),
+            ("page", self.page if self.has_page() else none),
             ("API", f"{self.url}/api/v1"),
             ("OTLP over HTTP", f"{self.url}/api/v1/otlp/v1/metrics"),
         ]

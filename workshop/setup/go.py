@@ -78,6 +78,7 @@ class GoModule:
     stamp: str
     disk: float = 0
     tag: str = "v{version}"
+    edition: str = ""
 
     def __str__(self) -> str:
         return f"{self.module}@{self.version}"

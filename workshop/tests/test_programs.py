@@ -75,6 +75,7 @@ class FromManifest:
     """Built from a list that the repository keeps, by a build of its own."""
 
     needs, disk = (1, 20), 0
+    edition = property(lambda self: "-".join(Path(__file__).with_name("manifest.txt").read_text().split()))
 
     def build(self, go, version, tools, folder, progress):
         words = Path(__file__).with_name("manifest.txt").read_text().split()
@@ -368,6 +369,9 @@ def test_a_program_may_bring_a_build_of_its_own(clone, go):
     executable = clone.workshop("made", module="workshop.programs").rpartition("Made 4.5.6 is at ")[2]
     assert subprocess.run([executable], capture_output=True, text=True).stdout == "4.5.6 one two"
     assert [path.name for path in Path(executable).parent.iterdir()] == ["made"]
+    (clone.root / "workshop" / "programs" / "manifest.txt").write_text("three\n", encoding="utf-8")
+    other = clone.workshop("made", module="workshop.programs").rpartition("Made 4.5.6 is at ")[2]
+    assert subprocess.run([other], capture_output=True, text=True).stdout == "4.5.6 three" and Path(executable).exists()
 
 
 def test_two_clones_side_by_side_leave_each_others_containers_alone(clone, tmp_path):
