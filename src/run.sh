@@ -7,5 +7,6 @@ export OTEL_METRICS_EXPORTER=console
 export OTEL_LOGS_EXPORTER=console
 export OTEL_SEMCONV_STABILITY_OPT_IN=${OTEL_SEMCONV_STABILITY_OPT_IN:-http/dup,database/dup}
 export OTEL_PYTHON_FLASK_EXCLUDED_URLS='/health(\?.*)?$'
+export OTEL_PYTHON_SYSTEM_METRICS_EXCLUDED_METRICS='system.*,process.runtime.*'
 
 ${AGENT-opentelemetry-instrument} ${SERVER-flask run -p 5001} | tee -i output.log

@@ -492,6 +492,33 @@ def traffic(
 
 
 @main.command()
+@click.argument("name", required=False)
+@click.option("--log", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A console log.")
+def metrics(name: str | None, log: Path) -> None:
+    """List what an app counted and measured, by its console log.
+
+    One line for each metric. With NAME: each series of the metrics whose name begins so, with what it came to by the last export.
+
+    \b
+    Examples:
+      workshop metrics --log src/output.log
+      workshop metrics --log src/output.log http.server
+    """
+    from workshop.telemetry import table
+    from workshop.telemetry.console import read_console
+
+    found = read_console(log.read_text(encoding="utf-8", errors="replace")).metrics
+    if not any(metric.name.startswith(name or "") for metric in found):
+        raise UserError(
+            f"{log} has no metric"
+            + (f" whose name begins with {name!r}" if name else "")
+            + ". Metrics leave once a minute, and when the app stops: stop it with Ctrl-C, and try again."
+        )
+    for line in table.series(found, name) if name else table.overview(found):
+        say(line)
+
+
+@main.command()
 @click.argument("lesson", type=LESSON, required=False)
 @click.option("--answers", type=click.File("rb"), help="Answer from a file (- is standard input): one letter a line.")
 @click.option("--again", is_flag=True, help="Forget what you answered, and start over.")

@@ -160,6 +160,7 @@ class App(Traces, Metrics, Logs, Privacy, Background, Browser):
             "stopped": self._stopped,
             "responses": self.responses,
             "spans": self.spans if self._over else [],
+            "metrics": self.console.metrics if self._over else [],
             "service": self.service,
             "shadows": self.checkpoint.sandbox.shadows(),
             "packages": lambda: compared(self.checkpoint.lesson, self.checkpoint.active),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
-from workshop.diagnosis import spans as rungs
 from workshop.diagnosis.configuration import CONFIGURATION
+from workshop.diagnosis.metrics import METRICS, POINTS
 from workshop.telemetry.metrics import HistogramPoint, Metric, NumberPoint, current
 
 SHOWN = 6
@@ -37,8 +38,40 @@ class Metrics:
         points = [point for metric in states for point in metric.points_with(attributes or {})]
         found = sum(point.value if isinstance(point, NumberPoint) else point.count for point in points)
         if not points or exactly not in (None, found):
-            raise self._wrong_points(states, f"{found} where {attributes}" if attributes else f"{found}", attributes, exactly)
+            self._wrong_points(states, f"{found} where {attributes}" if attributes else f"{found}", attributes, exactly)
         return found
+
+    def value(self, name: str, exactly: float, metrics: Iterable[Metric] | None = None) -> None:
+        """What a metric says of a thing that there is once, such as the rows of a table: a gauge in each process, a sum in all.
+
+        Raises Broken when it is not `exactly` so much."""
+        states = self._current(name, metrics)
+        values = [sum(point.value for point in metric.points) for metric in states if metric.kind in ("sum", "gauge")]
+        said = values if states[-1].kind == "gauge" else [sum(values)]
+        if set(said) != {exactly}:
+            told = " and ".join(f"{value:g}" for value in said) or f"a {states[-1].kind}"
+            self._wrong_points(states, told, None, exactly)
+
+    def series(self, name: str, at_most: int, metrics: Iterable[Metric] | None = None) -> int:
+        """How many series a metric has, one for each set of attributes, in all its processes.
+
+        Raises Broken when one process has more than `at_most`."""
+        states = self._current(name, metrics)
+        self.require(POINTS, metric=name, most=at_most, metrics=states)
+        return sum(len(metric.points) for metric in states)
+
+    def no_metrics(self, pattern: str, why: str) -> None:
+        """No metric on the console has a name like that; `*` stands for anything. Raises Broken, which says `why`."""
+        found = sorted({metric.name for metric in self.console.metrics if fnmatchcase(metric.name, pattern)})
+        if found:
+            more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            self.require(
+                *CONFIGURATION,
+                otherwise=self.diagnosis(
+                    "unwanted-metrics", ", ".join(found[:SHOWN]) + more, f"no metric named {pattern}", why, self._lesson
+                ),
+                lacks="a setting that excludes metrics",
+            )
 
     def histogram(
         self,
@@ -54,7 +87,7 @@ class Metrics:
         states = self._current(name, metrics)
         points = [point for metric in states for point in metric.points_with(attributes or {})]
         if not points or not all(isinstance(p, HistogramPoint) and p.bounds == points[0].bounds for p in points):
-            raise self._wrong_points(states, f"no histogram, or several with different bounds, a {states[-1].kind}", attributes)
+            self._wrong_points(states, f"no histogram, or several with different bounds, a {states[-1].kind}", attributes)
         whole = replace(
             points[-1],
             attributes=attributes or {},
@@ -66,7 +99,7 @@ class Metrics:
             exemplars=tuple(exemplar for point in points for exemplar in point.exemplars),
         )
         if count not in (None, whole.count):
-            raise self._wrong_points(states, f"{whole.count} measurements", attributes, count)
+            self._wrong_points(states, f"{whole.count} measurements", attributes, count)
         if missing := [bound for bound in bounds if bound not in whole.bounds]:
             raise self.broken(
                 "histogram-bounds",
@@ -88,8 +121,7 @@ class Metrics:
             where = "on the console" if metrics is None else "that came"
             others = ", ".join(sorted({metric.name for metric in among})) or "none at all"
             self.require(
-                *CONFIGURATION,
-                rungs.not_under_agent,
+                METRICS,
                 otherwise=self.diagnosis(
                     "no-metric",
                     f"the metrics {where}: {others}",
@@ -98,18 +130,22 @@ class Metrics:
                     "300/300/100",
                 ),
                 lacks=f"the metric {name}",
+                metric=name,
+                metrics=among,
+                wants="console" if metrics is None else "",
             )
         return found
 
-    def _wrong_points(self, states: list[Metric], seen: str, attributes: dict | None, wanted: float | None = None):
+    def _wrong_points(self, states: list[Metric], seen: str, attributes: dict | None, wanted: float | None = None) -> None:
         points = [point for metric in states for point in metric.points]
         shown = [f"{getattr(p, 'value', getattr(p, 'count', None))} for {p.attributes}" for p in points[:SHOWN]]
         more = [f"… {len(points) - SHOWN} more"] if len(points) > SHOWN else []
         expected = "at least one point" if wanted is None else f"{wanted}"
-        return self.broken(
+        found = self.diagnosis(
             "metric-value",
             "\n".join([f"{states[-1].name}: {seen}", *shown, *more]),
             expected + (f" with {attributes}" if attributes else ""),
             "each set of attributes is counted by itself, and only what is recorded with them counts",
             self._lesson,
         )
+        self.require(POINTS, otherwise=found, metric=states[-1].name, expected=wanted, metrics=states)

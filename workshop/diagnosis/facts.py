@@ -16,6 +16,7 @@ from workshop.diagnosis import settings
 from workshop.diagnosis.settings import Setting
 from workshop.errors import UserError
 from workshop.telemetry.logs import LogRecord
+from workshop.telemetry.metrics import Metric
 from workshop.telemetry.spans import Span
 from workshop.terminal import wrapped
 
@@ -85,6 +86,7 @@ class Facts:
 
     `lacks` names what a verb asked for and did not find. `held` is what was raised in a thread's Future and nobody asked for,
     `ended` what ended a thread. `logs`, `lines` of the terminal and `span` are where a verb looked for a record that says `text`.
+    `metric` is the one that a verb asks about; it is to come to `expected`, and to have at most so many series, where given.
     `packages` looks up those of the environment in which the app runs; `inactive` is the one that the learner's shell misses."""
 
     lesson: str
@@ -107,6 +109,10 @@ class Facts:
     shadows: tuple[str, ...] = ()
     packages: Callable[[], Packages] = Packages
     inactive: str = ""
+    metrics: list[Metric] = field(default_factory=list)
+    metric: str = ""
+    expected: float | None = None
+    most: int | None = None
     lacks: str = ""
     held: str = ""
     ended: str = ""

@@ -29,4 +29,11 @@ class Finished(App):
         return read_console(self._printed)
 
     def facts(self, **more) -> Facts:
-        return Facts(**{"lesson": LESSON, "command": "sh run.sh", "output": self.output, "spans": self.spans, **more})
+        known = {
+            "lesson": LESSON,
+            "command": "sh run.sh",
+            "output": self.output,
+            "spans": self.spans,
+            "metrics": self.console.metrics,
+        }
+        return Facts(**{**known, **more})

@@ -48,6 +48,7 @@ def test_every_command_has_a_help_with_an_example(learner):
         ("undo", ["nothing to undo"]),
         ("trace --log nothing.log", ["nothing.log", "does not exist"]),
         ("trace --log README.md", ["README.md has no trace", "ask the app"]),
+        ("metrics --log README.md", ["README.md has no metric", "Ctrl-C"]),
         ("quiz 300/300/100", ["has no quiz"]),
         ("chek", ["No such command 'chek'"]),
     ],

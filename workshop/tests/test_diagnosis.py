@@ -23,14 +23,17 @@ from workshop.diagnosis.arrival import ARRIVAL
 from workshop.diagnosis.background import BACKGROUND
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Response, climb
 from workshop.diagnosis.logs import LOGS, PLACED, console_silent, level_swallowed
+from workshop.diagnosis.metrics import METRICS, POINTS
 from workshop.diagnosis.spans import CALLS, SPANS, STATEMENTS
 from workshop.diagnosis.starting import STARTS
 from workshop.programs.jaeger import for_checks
 from workshop.setup.ports import free_port
 from workshop.telemetry.logs import LogRecord
+from workshop.telemetry.metrics import HistogramPoint, Metric, NumberPoint
 from workshop.telemetry.spans import Span
 
-ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *LOGS, level_swallowed, console_silent, *PLACED)
+SIGNALS = (*METRICS, *POINTS, *LOGS, level_swallowed, console_silent, *PLACED)
+ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *SIGNALS)
 RUN_SH = """\
 export OTEL_SERVICE_NAME=todo
 export OTEL_TRACES_EXPORTER=console,otlp
@@ -87,6 +90,14 @@ def with_file(path: str, text: str) -> dict:
     return {"files": {**HEALTHY.files, path: text}}
 
 
+def counted(*values: float, monotonic: bool = False, attribute: str = "id") -> dict:
+    """A sum that each process tells with so many series, one of each value."""
+    points = tuple(NumberPoint({attribute: number}, 0, 1, (), value) for number, value in enumerate(values))
+    made = Metric("shop.open", "sum", points, "{task}", "", "cumulative", monotonic)
+    return {"metric": "shop.open", "metrics": [replace(made, resource={"service.instance.id": n}) for n in "ab"]}
+
+
+SECONDS = Metric("http.server.request.duration", "histogram", (HistogramPoint({}, 0, 1, (), 1, 0.1),), "s")
 UNNAMED = replace(SPAN, resource={"service.name": "unknown_service:python3"})
 FAULTS = {
     "windows-line-ends": with_run_sh("=todo\n", "=todo\r\n"),
@@ -216,6 +227,23 @@ FAULTS = {
     "cut-off-by-tee": {**with_run_sh("tee -i", "tee"), "spans": [], "stored": None},
     "second-provider": {"output": "Overriding of current TracerProvider is not allowed\n", "spans": [], "stored": None},
     "no-span": {"spans": [replace(SPAN, attributes={})], "stored": None},
+    "metrics-elsewhere": {
+        **with_run_sh("4317", "4317\nexport OTEL_METRICS_EXPORTER=otlp"),
+        "metric": "http.server.duration",
+        "lacks": "the metric http.server.duration",
+    },
+    "nothing-exported": {
+        **with_run_sh("4317", "4317\nexport OTEL_METRIC_EXPORT_INTERVAL=60000"),
+        "metric": "http.server.duration",
+        "lacks": "the metric http.server.duration",
+    },
+    "unit-changed": {
+        **with_run_sh("4317", "4317\nexport OTEL_SEMCONV_STABILITY_OPT_IN=http"),
+        "metric": "http.server.duration",
+        "metrics": [SECONDS],
+    },
+    "counted-twice": {**counted(3), "expected": 3},
+    "series-grow": {**counted(*range(100)), "most": 2},
     "internal": {"spans": [replace(SPAN, kind="internal", parent_id="c" * 16)]},
     "wrong-service": {"spans": [UNNAMED]},
     "sqlalchemy-out-of-range": {"packages": lambda: Packages({"sqlalchemy": "2.1.9"})},
@@ -310,6 +338,9 @@ RIGHT = {
         "todo/static/a.css",
         "h1\n+ p { top: 0; }\n.a {\n+ .b { top: 0; }\n}\n.c {\n-webkit-hyphens: auto;\nwidth: calc(9px\n- 1px);\n}\n",
     ),
+    "one sum of two processes that counted three each": {**counted(3, monotonic=True), "expected": 6},
+    "two series in each of two processes": {**counted(1, 2), "most": 2},
+    "metrics that came elsewhere than to the console": {"metric": "shop.open", "wants": ""},
     "a list in YAML": with_file("otel/a.yaml", "- a\n-   b: c\n"),
     "an endpoint in code that works": with_file("todo/telemetry.py", 'OTLPSpanExporter(endpoint="http://localhost:4318")'),
 }

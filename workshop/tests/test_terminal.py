@@ -114,6 +114,7 @@ def test_the_map():
         ("check", "--at", "nowhere"),
         ("trace", "--log", "nothing.log"),
         ("trace", "--log", "README.md"),
+        ("metrics", "--log", "README.md", "http.server"),
         ("trace", "x" * 200),
         ("quiz", "300/300/100"),
         ("quiz", "100/200", "--answers", "README.md"),

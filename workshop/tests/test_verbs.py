@@ -12,6 +12,7 @@ from workshop.checks import fake_server
 from workshop.checks.app import App
 from workshop.course.fences import ROOT
 from workshop.diagnosis.facts import Broken
+from workshop.telemetry import table
 from workshop.telemetry.metrics import current
 from workshop.tests.finished import Finished
 from workshop.tests.sdk import Work
@@ -77,6 +78,42 @@ def test_what_several_processes_report_is_taken_together(app, work):
     bare = [replace(current(other, "shop.wait")[0], points=(replace(point, bounds=(5,)),))]
     assert broken(app.histogram, "shop.wait", metrics=[*mine, *bare])[0] == "metric-value"
     assert broken(app.metric, "shop.wait", metrics=[]) == ("no-metric", "the metrics that came: none at all")
+
+
+def test_what_there_is_once_is_a_gauge_in_each_process_and_a_sum_in_all(app, work):
+    mine = work.sent().metrics
+    both = [*mine, *(replace(metric, resource={"service.instance.id": "2"}) for metric in mine)]
+    app.value("shop.level", exactly=1.5, metrics=both)
+    assert broken(app.value, "shop.level", exactly=3, metrics=both)[0] == "metric-value"
+    app.value("shop.guests", exactly=-1)
+    rung, seen = broken(app.value, "shop.guests", exactly=-1, metrics=both)
+    assert (rung, seen) == ("counted-twice", "shop.guests: 2 processes tell -1 each, as a sum, which makes -2")
+    assert broken(app.value, "shop.wait", exactly=3)[0] == "metric-value"
+
+
+def test_the_series_of_a_metric_are_counted_in_each_process(app, work):
+    mine = work.sent().metrics
+    both = [*mine, *(replace(metric, resource={"service.instance.id": "2"}) for metric in mine)]
+    assert app.series("shop.asked", at_most=1) == 1 and app.series("shop.asked", at_most=1, metrics=both) == 2
+    rung, seen = broken(app.series, "shop.asked", at_most=0)
+    assert (rung, seen) == ("series-grow", "shop.asked: 1 series; its attribute ok has 1 values")
+
+
+def test_a_metric_that_is_not_wanted_is_named(app):
+    app.no_metrics("system.*", "why")
+    assert broken(app.no_metrics, "shop.[gw]*", "why") == ("unwanted-metrics", "shop.guests, shop.wait")
+
+
+def test_metrics_are_listed_with_their_series_and_what_they_came_to(app):
+    assert "     1  sum        {request}     shop.asked" in table.overview(app.console.metrics)
+    assert list(table.series(app.console.metrics, "shop.wait")) == [
+        "shop.wait · histogram · ms · 1 series",
+        "       3  route=/",
+        "          1 up to 10",
+        "          1 up to 250",
+        "          1 above 250",
+    ]
+    assert list(table.series(app.console.metrics, "shop.level"))[1:] == ["     1.5"]
 
 
 def test_a_log_record_is_found_by_the_span_in_which_it_was_written(app, work):
