@@ -14,7 +14,7 @@ from workshop.course.lessons import Lesson, LessonError
 from workshop.course.replay import apply, replay
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.learner import workspace
-from workshop.programs.program import Program
+from workshop.programs.program import Program, programs
 from workshop.setup.ports import free_port
 
 MINE, END, START = "mine", "end", "start"
@@ -24,13 +24,15 @@ APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, JAEGER_QUERY = 5001, 5002, 4317, 4318, 16686
 class Sandbox:
     """A copy of `src/` in a temporary folder, byte for byte; what runs in it has ports of its own.
 
-    `ports` maps each port that the text names to the one used here. Nothing of the check listens on those of OTLP."""
+    `ports` maps each port that the text names to the one used here. On those of OTLP, and of the programs beside the app,
+    nothing listens until a check leads them to one: what is checked never reaches the learner's own."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.ports: dict[int, int] = {}
         self.running = 0  # apps
-        self.own_ports = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP)}
+        beside = [port for program in programs().values() if not program.for_all_lessons for port in program.numbers.values()]
+        self.own_ports = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, *beside)}
 
     @classmethod
     def of(cls, lesson: Lesson, at: str, temporary: Path, more: Iterable[Block] = ()) -> Sandbox:

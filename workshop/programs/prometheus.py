@@ -84,6 +84,7 @@ class Prometheus(Instance):
         return [_exemplar(one, series["seriesLabels"]) for series in found for one in series["exemplars"]]
 
     def targets(self) -> list[Target]:
+        """What it scrapes, and how that goes."""
         found = self._data("targets", state="active")["activeTargets"]
         return [Target(t["labels"]["job"], t["scrapeUrl"], t["health"], t["lastError"], t["labels"]) for t in found]
 

@@ -1,6 +1,7 @@
 """The copy on which a check works: whole, with ports of its own, and told in the learner's own words."""
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
 from workshop.course import lessons
 from workshop.course.lessons import LessonError
 from workshop.diagnosis.facts import Broken
+from workshop.programs.program import find
+from workshop.setup.ports import is_listening
 
 LESSON = "300/300/100"
 
@@ -125,3 +128,16 @@ def test_a_port_that_a_neighbor_took_is_given_up_for_another(mine: Mine, tmp_pat
         sandbox.renew_port(APP)
     assert sandbox.ports[APP] != taken
     assert (sandbox.folder / "run.sh").read_text() == f"flask run -p {sandbox.ports[APP]}"
+
+
+def test_the_learners_own_programs_are_out_of_reach_until_the_check_leads_to_one(mine, tmp_path):
+    mine.put("otel/collector.yaml", b"http://127.0.0.1:9090 127.0.0.1:9428 127.0.0.1:5318")
+    sandbox = copied(mine, tmp_path)
+    sandbox.use_ports()
+    there = [int(port) for port in re.findall(r":(\d+)", (sandbox.folder / "otel/collector.yaml").read_text())]
+    assert len(there) == 3 and not {9090, 9428, 5318} & set(there)
+    assert not any(map(is_listening, there))
+    sandbox.lead_to(find("prometheus"), {"http": 40001})
+    text = (sandbox.folder / "otel/collector.yaml").read_text()
+    assert text == f"http://127.0.0.1:40001 127.0.0.1:{there[1]} 127.0.0.1:{there[2]}"
+    assert sandbox.files()["otel/collector.yaml"] == "http://127.0.0.1:9090 127.0.0.1:9428 127.0.0.1:5318"
