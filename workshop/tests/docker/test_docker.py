@@ -1,0 +1,104 @@
+"""The way through Docker, with a real engine: what `workshop up` and compose start there, on which ports, and what is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from workshop.programs.lifecycle import free_ports, port_settings
+from workshop.programs.program import programs
+from workshop.setup.commands import run
+from workshop.tests.docker.engine import NoEngine, engine
+from workshop.tests.learner import Learner
+
+
+@pytest.fixture(scope="session")
+def docker(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    running = engine(lambda line: terminal and terminal.write_line(line))
+    try:
+        env = running.__enter__()
+    except NoEngine as why:
+        pytest.skip(f"nothing is said here of the way through Docker: {why}")
+    yield env
+    running.__exit__(None, None, None)
+
+
+@pytest.fixture
+def in_docker(docker, tmp_path: Path):
+    """`in_docker(learner)` leads a learner's commands to the engine, and to free ports, and away from executables of this machine."""
+    learners = []
+
+    def lead(learner: Learner) -> Learner:
+        ports = [port_settings(program, free_ports(program)) for program in programs().values()]
+        learner.env |= {**docker, "XDG_CACHE_HOME": str(tmp_path / "cache"), **{k: v for one in ports for k, v in one.items()}}
+        learners.append(learner)
+        return learner
+
+    yield lead
+    for learner in learners:
+        learner.runs("workshop down")
+    assert containers(docker) == []
+
+
+def containers(env: dict[str, str]) -> list[dict]:
+    """What Docker knows of each container that runs."""
+    numbers = run(["docker", "ps", "--quiet"], {**os.environ, **env}).split()
+    return json.loads(run(["docker", "inspect", *numbers], {**os.environ, **env})) if numbers else []
+
+
+def listening(learner: Learner) -> dict[int, set[str]]:
+    """The addresses on which the ports of a learner's programs are listened to."""
+    ports = {int(learner.env[name]) for program in programs().values() for name in port_settings(program, program.numbers)}
+    found: dict[int, set[str]] = {}
+    for one in psutil.net_connections("tcp"):
+        if one.status == psutil.CONN_LISTEN and one.laddr.port in ports:
+            found.setdefault(one.laddr.port, set()).add(one.laddr.ip)
+    return found
+
+
+def test_each_program_comes_as_the_pinned_container_answers_on_this_machine_only_and_goes(learner, in_docker):
+    in_docker(learner)
+    for name, program in programs().items():
+        said = learner.runs(f"workshop up {name}")
+        assert "a container by docker compose" in said
+        assert program.image_tag in {one["Config"]["Image"] for one in containers(learner.env)}
+    assert learner.runs("workshop status").count("running: ") == len(programs())
+    open_ports = listening(learner)
+    assert set(open_ports) >= {int(learner.env[p.setting(f"{next(iter(p.ports))}_PORT")]) for p in programs().values()}
+    assert set().union(*open_ports.values()) == {"127.0.0.1"}
+    learner.runs("workshop down")
+    assert listening(learner) == {}
+
+
+def test_a_lessons_check_uses_the_jaeger_that_runs_there(learner, in_docker):
+    in_docker(learner)
+    learner.runs("workshop start 300/300/300")
+    learner.runs("workshop solve")
+    learner.runs("workshop up")
+    learner.runs("workshop check 300/300/300")
+    assert "todo" in learner.runs("workshop status")
+
+
+def test_two_clones_have_containers_of_their_own(learner, in_docker, tmp_path):
+    other = Learner(shutil.copytree(learner.clone, tmp_path / "other", ignore=shutil.ignore_patterns("bin")))
+    for one in (learner, other):
+        in_docker(one).runs("workshop up jaeger")
+    assert len(containers(learner.env)) == 2
+    learner.runs("workshop down")
+    assert len(containers(learner.env)) == 1
+    assert "running: " in other.runs("workshop status")
+
+
+def test_compose_alone_is_jaeger_alone(learner, in_docker):
+    in_docker(learner)
+    learner.runs("docker compose up -d --wait")
+    assert [one["Config"]["Image"] for one in containers(learner.env)] == [programs()["jaeger"].image_tag]
+    assert "todo" not in learner.runs("workshop status")
+    learner.runs("docker compose down")
