@@ -161,13 +161,18 @@ class Instance:
         ended = lambda: self.process is not None and self.process.poll() is not None  # noqa: E731
         if self.until(lambda: self._healthy() or ended(), READY_SECONDS) and not ended():
             return
-        how = "ended" if ended() else f"was not ready in {READY_SECONDS} s"
+        how = "ended" if ended() else f"was not ready in {READY_SECONDS} s, for {self.health} does not answer"
         raise _not_ready(self.program, self.log.read_text(errors="replace") if self.process else "", how)
 
-    def _healthy(self) -> bool:
+    @property
+    def health(self) -> str:
+        """The address that answers 200 once it is ready."""
         port, path = self.program.health
+        return f"http://127.0.0.1:{self.ports[port]}{path}"
+
+    def _healthy(self) -> bool:
         try:
-            with DIRECT.open(f"http://127.0.0.1:{self.ports[port]}{path}", timeout=ANSWER_SECONDS) as response:
+            with DIRECT.open(self.health, timeout=ANSWER_SECONDS) as response:
                 return response.status == 200
         except (OSError, http.client.HTTPException):
             return False

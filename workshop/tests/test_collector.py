@@ -7,6 +7,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from ruamel.yaml import YAML
 
+from workshop.programs import instance
 from workshop.programs.collector import COLLECTOR, Collector
 from workshop.programs.instance import ProgramError
 from workshop.programs.lifecycle import for_checks
@@ -129,6 +130,15 @@ def test_a_configuration_that_it_refuses_is_quoted(brought, tmp_path):
     brought("collector")
     with pytest.raises(ProgramError, match="Collector ended; it said last:(?s:.*)recievers"):
         for_checks(COLLECTOR, tmp_path / "collector.yaml")
+
+
+def test_one_that_does_not_tell_that_it_is_ready_is_said_so(brought, tmp_path, monkeypatch):
+    monkeypatch.setattr(instance, "READY_SECONDS", 0.5)
+    file = tmp_path / "collector.yaml"
+    file.write_text(KEEPS.replace("  extensions: [health_check]\n", ""))
+    brought("collector")
+    with pytest.raises(ProgramError, match=r"Collector was not ready in 0.5 s, for http://127.0.0.1:\d+/ does not answer; "):
+        for_checks(COLLECTOR, file)
 
 
 def test_all_three_signals_go_through_the_one_of_the_workshop(request):
