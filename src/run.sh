@@ -3,7 +3,9 @@ export OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=workshop
 export OTEL_TRACES_EXPORTER=console,otlp
 export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
 export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
-export OTEL_METRICS_EXPORTER=console
+export OTEL_METRICS_EXPORTER=console,otlp
+export OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://localhost:9090/api/v1/otlp/v1/metrics
+export OTEL_METRIC_EXPORT_INTERVAL=${OTEL_METRIC_EXPORT_INTERVAL:-5000}
 export OTEL_LOGS_EXPORTER=console
 export OTEL_SEMCONV_STABILITY_OPT_IN=${OTEL_SEMCONV_STABILITY_OPT_IN:-http/dup,database/dup}
 export OTEL_PYTHON_FLASK_EXCLUDED_URLS='/health(\?.*)?$'

@@ -147,7 +147,11 @@ def _message(text: str) -> str:
     return wrapped(text, "Error: ").removeprefix("Error: ")
 
 
-@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "WORKSHOP"},
+)
 @click.version_option(package_name="flask-opentelemetry-workshop", prog_name="workshop")
 @click.pass_context
 def main(ctx: click.Context) -> None:

@@ -19,6 +19,7 @@ from workshop.checks.metrics import Metrics
 from workshop.checks.privacy import Privacy
 from workshop.checks.process import Process
 from workshop.checks.sandbox import JAEGER_QUERY, OTLP_GRPC, OTLP_HTTP
+from workshop.checks.stored import Stored
 from workshop.checks.traces import Traces
 from workshop.course.fences import LessonError
 from workshop.course.pins import compared
@@ -39,7 +40,7 @@ LISTEN_SECONDS = 10
 STOP_SECONDS = 10
 
 
-class App(Traces, Metrics, Logs, Privacy, Background, Browser):
+class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
     """The app under check. While the block of `serve` lasts it is asked; after it its telemetry is read."""
 
     def __init__(self, checkpoint: Checkpoint, line: str, service: str, port: int, jaeger, closed: int = 0):

@@ -29,6 +29,7 @@ from workshop.course.replay import replay
 from workshop.course.turns import Turn
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.facts import Broken, Diagnosis, words
+from workshop.diagnosis.read_files import stumbled
 from workshop.programs.instance import Instance, NotReady
 from workshop.programs.program import find
 from workshop.telemetry.console import Console
@@ -164,13 +165,14 @@ class Checkpoint:
             return self._program(name, self.folder / file, lead)
         except NotReady as error:
             seen, _, said = self.sandbox.unswap(str(error)).partition("\n")
+            place, problem = stumbled(said, file, self.sandbox.files())
             raise Broken(
                 Diagnosis(
                     f"{name}-does-not-start",
-                    f"{seen}\n{said}",
+                    f"{place}: {problem}" if place else f"{seen}\n{said}",
                     f"a {program.title} that runs with src/{file}",
                     "it reads that file when it starts, and ends where something in it is wrong",
-                    f"mend src/{file}",
+                    f"mend line {place.rpartition(':')[2]} of {place.rpartition(':')[0]}" if place else f"mend src/{file}",
                     self.lesson.name,
                 )
             ) from None

@@ -21,6 +21,7 @@ VOLATILE = re.compile(
     r"|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
     r"|(?:.{0,10}…)?  +\d+\.\d+ (?:ms|s|µs)(?: +\d+\.\d+ (?:ms|s|µs))*[ ━╸╺◂]*| +offset +duration(?: +0 .*)?$"  # the columns of a waterfall
     r"|(?<=Werkzeug/)\S+|(?<=Python/)\S+|\d+\.\d+(?= ?m?s\b)|(?<=peer\.port\": )\d+|(?<=client\.port\": )\d+"
+    r"|(?<= @\[)\d+(?:\.\d+)?(?=\])"  # when promtool asked
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from workshop.course.pins import Packages
 from workshop.diagnosis import settings
@@ -19,6 +20,9 @@ from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.metrics import Metric
 from workshop.telemetry.spans import Span
 from workshop.terminal import wrapped
+
+if TYPE_CHECKING:
+    from workshop.diagnosis.stored import Store
 
 EXCERPT = 200  # characters of one line that a program printed
 # A line of the console exporter's JSON, or of the log of requests.
@@ -87,6 +91,7 @@ class Facts:
     `lacks` names what a verb asked for and did not find. `held` is what was raised in a thread's Future and nobody asked for,
     `ended` what ended a thread. `logs`, `lines` of the terminal and `span` are where a verb looked for a record that says `text`.
     `metric` is the one that a verb asks about; it is to come to `expected`, and to have at most so many series, where given.
+    `store` is the Prometheus in which a verb found something missing.
     `packages` looks up those of the environment in which the app runs; `inactive` is the one that the learner's shell misses."""
 
     lesson: str
@@ -113,6 +118,7 @@ class Facts:
     metric: str = ""
     expected: float | None = None
     most: int | None = None
+    store: Store | None = None
     lacks: str = ""
     held: str = ""
     ended: str = ""

@@ -1,0 +1,159 @@
+"""Do the metrics arrive in Prometheus, by either way: pushed over OTLP, or scraped?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from workshop.diagnosis.configuration import CONFIGURATION
+from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage
+from workshop.diagnosis.spans import not_under_agent
+from workshop.programs.prometheus import Target
+
+OTLP_PATH = "/api/v1/otlp/v1/metrics"
+ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+LESSON = "300/500/300"
+SHOWN = 6
+
+
+@dataclass
+class Store:
+    """What a check knows of the Prometheus that it asked: its own `log`, the `names` of all its metrics, its `targets`.
+
+    `fell` is how often a counter of the job that is asked about fell, and `query` a question that came to nothing."""
+
+    port: int = 9090
+    log: str = ""
+    names: tuple[str, ...] = ()
+    targets: list[Target] = field(default_factory=list)
+    fell: int = 0
+    query: str = ""
+
+
+def metrics_not_pushed(f: Facts) -> Diagnosis | None:
+    setting = f.known("OTEL_METRICS_EXPORTER")
+    if not f.store or not setting or any(value.startswith("otlp") for value in setting.values):
+        return None
+    return Diagnosis(
+        "metrics-not-pushed",
+        f"{setting.where}: {setting.shown} {setting.value}",
+        "an exporter that sends metrics away: otlp",
+        "the metrics are made, and nobody sends them to Prometheus",
+        f"write `console,otlp` in {setting.where}",
+        LESSON,
+    )
+
+
+def delta_refused(f: Facts) -> Diagnosis | None:
+    if not f.store or "invalid temporality" not in f.store.log:
+        return None
+    setting = f.settings.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE")
+    return Diagnosis(
+        "delta-refused",
+        "Prometheus answered 500 to the metrics; its log says: invalid temporality and type combination"
+        + (f"\n{setting.where}: {setting.name} is {setting.value}" if setting else ""),
+        "cumulative: each export says how much it was since the start",
+        "Prometheus keeps sums that only grow; what is sent as the difference to the last time it refuses",
+        f"take out {setting.where}: cumulative is the default" if setting else "send cumulative metrics, which is the default",
+        LESSON,
+    )
+
+
+def metrics_endpoint(f: Facts) -> Diagnosis | None:
+    """Where the exporter goes, when it says itself that it did not come through."""
+    if not f.store:
+        return None
+    refused = re.search(r"^Failed to export metrics batch code: (\d+).*$", f.output, re.MULTILINE)
+    unheard = re.search(r"^.*host='([^']*)', port=(\d+).*while exporting metrics.*$", f.output, re.MULTILINE)
+    setting = f.known(ENDPOINT) or f.known("OTEL_EXPORTER_OTLP_ENDPOINT")
+    where = f"{setting.where}: {setting.name} is {setting.value}" if setting else f"no {ENDPOINT} in src/{f.script}"
+    if not (refused or unheard):
+        return None
+    path_lacks = not setting or setting.name != ENDPOINT or not setting.value.rstrip("/").endswith(OTLP_PATH)
+    return Diagnosis(
+        "metrics-path" if path_lacks else "metrics-unreachable",
+        f"{where}\n{(refused or unheard)[0][:EXCERPT]}",
+        f"http://localhost:{f.store.port}{OTLP_PATH}",
+        "the endpoint of one signal is taken as it stands: host, port and the whole path; Jaeger takes no metrics at all"
+        if path_lacks
+        else "nothing that takes metrics listens there",
+        f"`export {ENDPOINT}=http://localhost:{f.store.port}{OTLP_PATH}` in src/{f.script}",
+        LESSON,
+    )
+
+
+def metrics_over_grpc(f: Facts) -> Diagnosis | None:
+    chosen = f.known("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL") or f.known("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if not f.store or (chosen and chosen.value.startswith("http")):
+        return None
+    return Diagnosis(
+        "metrics-protocol",
+        f"{chosen.where}: {chosen.name} is {chosen.value}" if chosen else "the default protocol, which is grpc",
+        "http/protobuf",
+        "Prometheus takes OTLP over HTTP only",
+        f"`export OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf` in src/{f.script}",
+        LESSON,
+    )
+
+
+def counter_without_total(f: Facts) -> Diagnosis | None:
+    """A query names a counter as the app does; in Prometheus it ends in `_total`."""
+    names = re.findall(r"[a-zA-Z_:][\w:]*", f.store.query) if f.store else []
+    known = set(f.store.names) if f.store else set()
+    short = next((name for name in names if name not in known and f"{name}_total" in known), "")
+    if not short:
+        return None
+    return Diagnosis(
+        "counter-without-total",
+        f"a query asks for {short}, and there is none; there is {short}_total",
+        f"{short}_total",
+        "on its way in, a counter's name gets its unit and then `_total`; a name that does not exist is no error, only nothing",
+        f"write {short}_total",
+        LESSON,
+    )
+
+
+def scrape_down(f: Facts) -> Diagnosis | None:
+    down = next((target for target in f.store.targets if target.health == "down"), None) if f.store else None
+    if not down:
+        return None
+    why = {
+        "refused": "nothing listens on that port",
+        "404": "something answers there, and has no page of metrics by that name",
+        "ontent-Type": "what answers there is a web page, and no page of metrics",
+        "deadline": "what listens there did not answer in time",
+    }
+    return Diagnosis(
+        "scrape-down",
+        f"job {down.job}, {down.url}: {down.error}",
+        "a target that is up",
+        next((said for word, said in why.items() if word in down.error), "Prometheus asks there, and gets no metrics"),
+        f"mend the target of the job {down.job} in src/otel/prometheus.yml",
+        LESSON,
+    )
+
+
+def scrape_shared(f: Facts) -> Diagnosis | None:
+    if not f.store or f.store.fell < 2:
+        return None
+    return Diagnosis(
+        "scrape-shared",
+        f"a counter that is scraped fell {f.store.fell} times in the last minutes",
+        "a counter that grows, and falls only when its process is started anew",
+        "several processes share the port: each scrape meets another of them, and Prometheus takes each fall for a restart",
+        "push over OTLP, where each process has series of its own, or give each process a port of its own",
+        LESSON,
+    )
+
+
+PUSHED = Stage(
+    "PUSHED",
+    *CONFIGURATION,
+    not_under_agent,
+    metrics_not_pushed,
+    delta_refused,
+    metrics_over_grpc,
+    metrics_endpoint,
+)
+SCRAPED = Stage("SCRAPED", scrape_down, scrape_shared)
+QUERIED = Stage("QUERIED", counter_without_total)
