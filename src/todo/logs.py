@@ -1,18 +1,67 @@
 """What the app says about itself."""
 
+import atexit
+import json
 import logging
+import os
+from datetime import datetime, timezone
+from logging.handlers import QueueHandler, QueueListener
+from queue import Full, Queue
 
 from flask import Response, request
+from opentelemetry import metrics, trace
+
+from todo.masks import Mask, extra, masked
 
 log = logging.getLogger(__name__)
+dropped = metrics.get_meter(__name__).create_counter("todo.log.dropped", "{line}", "Lines that found the queue full.")
+
+
+class DroppingHandler(QueueHandler):
+    """Hands lines to another thread, or drops them when too many wait there already."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except Full:
+            dropped.add(1)
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as a line of JSON, with the ids of the span that is current."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "service": os.environ.get("OTEL_SERVICE_NAME", "todo"),
+        }
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            line["trace_id"] = trace.format_trace_id(span.trace_id)
+            line["span_id"] = trace.format_span_id(span.span_id)
+        if record.exc_info:
+            line["exception"] = masked(self.formatException(record.exc_info))
+        return json.dumps(line | extra(record), default=lambda other: masked(str(other)))
 
 
 def set_up() -> None:
-    """Print what is logged, from INFO on."""
-    logging.basicConfig(level=logging.INFO)
+    """Print what is logged, from INFO on, masked, by a thread of its own."""
+    waiting = DroppingHandler(Queue(1000))
+    waiting.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[waiting])
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Mask())
+    listener = QueueListener(waiting.queue, logging.StreamHandler())
+    listener.start()
+    atexit.register(listener.stop)
 
 
 def tell(response: Response) -> Response:
     """Log an answer while its span is current."""
-    log.info("%s %s %s", request.method, request.url_rule or "-", response.status_code)
+    route, status = str(request.url_rule or "-"), response.status_code
+    known = {"http.request.method": request.method, "http.route": route, "http.response.status_code": status}
+    log.info("%s %s %s", request.method, route, status, extra=known)
     return response

@@ -29,7 +29,7 @@ from workshop.diagnosis.configuration import misspelt_setting
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Rung, Stage
 from workshop.diagnosis.starting import STARTS
 from workshop.setup.ports import free_port, is_listening, port_owner
-from workshop.telemetry.console import Console, read_console
+from workshop.telemetry.console import Console, read_console, unfolded
 from workshop.telemetry.spans import Span
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
             "lesson": self.checkpoint.lesson.name,
             "command": self.line,
             "files": self._files,
-            "output": self.output,
+            "output": unfolded(self.output),
             "exit_code": self._process.exit_code,
             "listened": self._listened,
             "port": self.shown_port,

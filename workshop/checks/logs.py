@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from workshop.diagnosis.logs import LOGS, PLACED, console_silent, handler_twice, level_swallowed
+from workshop.telemetry.console import read_lines
 from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.spans import Span
 
@@ -85,6 +86,14 @@ class Logs:
                 text=text,
             )
         return found[0]
+
+    @property
+    def json_lines(self) -> list[LogRecord]:
+        """The lines of JSON that the app has printed or written to files. What they hold besides is in `attributes`."""
+        folder = self.checkpoint.folder
+        written = [p for kind in ("*.log", "*.jsonl", "*.json") for p in sorted(folder.rglob(kind)) if p.name != "output.log"]
+        files = [path.read_text(encoding="utf-8", errors="replace") for path in written]
+        return read_lines("\n".join([*self.lines, *files]))
 
     @property
     def lines(self) -> list[str]:

@@ -53,6 +53,53 @@ def read_console(text: str) -> Console:
     return Console(text, objects)
 
 
+def read_lines(text: str) -> list[LogRecord]:
+    """The log records among the lines of a text: each line that is a JSON object with a message, whatever else it holds."""
+    found = []
+    for line in text.splitlines():
+        value = _object(line)
+        if isinstance(value.get("message"), str):
+            found.append(
+                LogRecord(
+                    body=value.pop("message"),
+                    severity=str(value.pop("level", "")),
+                    time_ns=_moment(value.pop("time", None)),
+                    trace_id=str(value.pop("trace_id", "")),
+                    span_id=str(value.pop("span_id", "")),
+                    attributes=value,
+                )
+            )
+    return found
+
+
+def unfolded(text: str) -> str:
+    """A text whose lines of JSON are told as people read them, a stack trace in its lines; other lines stay."""
+    told = []
+    for line in text.splitlines(keepends=True):
+        value = _object(line)
+        if isinstance(message := value.get("message"), str):
+            told += [f"{message}\n", *(f"{more}\n" for more in value.values() if more != message and "\n" in str(more))]
+        else:
+            told.append(line)
+    return "".join(told)
+
+
+def _object(line: str) -> dict:
+    """The JSON object that a line is; empty for any other line."""
+    try:
+        value = json.loads(line) if line.startswith("{") else {}
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _moment(text: object) -> int:
+    try:
+        return _nanoseconds(str(text or ""))
+    except ValueError:
+        return 0
+
+
 def _hex(value: str | int | None, digits: int) -> str:
     """An id, which spans and log records print as `0x…` and exemplars as a number; empty for none, which may be all zeros."""
     bare = f"{value:x}" if isinstance(value, int) else (value or "").removeprefix("0x")

@@ -14,8 +14,9 @@ from datetime import datetime, timezone
 import pytest
 
 from workshop.checks.process import environment
+from workshop.diagnosis import facts
 from workshop.setup.ports import free_port
-from workshop.telemetry.console import read_console
+from workshop.telemetry.console import read_console, read_lines, unfolded
 from workshop.telemetry.metrics import current
 from workshop.telemetry.spans import Link
 
@@ -204,3 +205,29 @@ def test_colors_and_line_ends_do_not_matter(printed):
 def test_what_is_no_span_is_none(text):
     console = read_console(text)
     assert (console.spans, console.metrics, console.logs) == ([], [], [])
+
+
+LINES = """\
+ * Debug mode: off
+{"message": "GET / 200", "level": "INFO", "time": "2026-11-27T02:33:01.5+00:00", "trace_id": "ab", "span_id": "cd", "n": 7}
+{"level": "ERROR", "message": "it failed", "exception": "Traceback (most recent call last):\\n  File \\"src/a.py\\", line 3\\nOops"}
+{"no message": 1}
+[1]
+{broken
+{"message": "when?", "time": "yesterday"}
+"""
+
+
+def test_lines_of_json_are_log_records_whatever_else_they_hold():
+    answer, failed, undated = read_lines(LINES)
+    assert (answer.body, answer.severity, answer.trace_id, answer.span_id) == ("GET / 200", "INFO", "ab", "cd")
+    assert answer.attributes == {"n": 7} and answer.time_ns % 10**9 == 5 * 10**8
+    assert failed.body == "it failed" and failed.trace_id == "" and list(failed.attributes) == ["exception"]
+    assert undated.time_ns == 0
+
+
+def test_a_stack_trace_in_a_line_of_json_is_read_as_one_that_was_printed():
+    told = unfolded(LINES)
+    assert '\nit failed\nTraceback (most recent call last):\n  File "src/a.py", line 3\nOops\n{"no message": 1}\n' in told
+    assert told.startswith(" * Debug mode: off\nGET / 200\n") and facts.frame(told) == "src/a.py:3"
+    assert unfolded("no JSON\n") == "no JSON\n"

@@ -19,10 +19,10 @@ def visited(checkpoint):
     said = json.dumps([["WARNING", MARK, None], ["INFO", MARK, None], ["ERROR", ERROR, None], ["INFO", INFO, None]])
     with checkpoint.serve(shown=True) as app:
         run = SimpleNamespace(app=app)
+        run.page = app.get("/")
         run.told = app.get("/told", traceparent=True, headers={"X-Told": said})
         run.missing = app.get("/no-such-page", wanted=404)
         run.added = app.submit("/add", {"text": " ".join(requirements().canaries)})
-        run.page = app.get("/")
         if checkpoint.showing:
             checkpoint.run("curl")
     return run

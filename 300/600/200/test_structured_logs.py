@@ -1,0 +1,180 @@
+"""A line is one JSON object with the ids of its request, says nothing private, and no request waits for it."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from workshop.course.requirements import requirements
+
+TASK, MAIL, TOKEN = requirements().canaries
+SIGNED, BARE = "somebody signed in", "a header came"
+FORGED = 'nobody signed out\n{"message": "forged", "level": "INFO"}\nINFO:todo:forged \x1b[31min red\x1b[0m'
+AFTER, LAST, FLOOD = "the check goes on", "the last words of the check", "flood "
+ADDRESSES = ("203.0.113.7", "2001:db8::17")
+VISITOR = {"token": "visitor-4c1e77", "mail": "visitor.4c1e77@example.org"}
+FIELDS = {"logger": "told", "service": "todo", "todo.number": 7}
+
+
+def told(app, *said, **how):
+    """Let the app log these: each is a level, a message, and what is given as `extra`."""
+    return app.get("/told", headers={"X-Told": json.dumps(said)}, **how)
+
+
+def visited(checkpoint):
+    """One run of the app: what it logs, a flood of lines while nothing is printed, and its last words."""
+    shutil.copy(checkpoint.lesson.root / "300" / "600" / "100" / "told.py", checkpoint.folder)
+    checkpoint.environment["FLASK_APP"] = "told"
+    extra = {"todo.number": 7, "mail": MAIL, "user": {"token": TOKEN, "from": list(ADDRESSES)}}
+    with checkpoint.serve(shown=True) as app:
+        run = SimpleNamespace(app=app)
+        run.told = told(
+            app,
+            ("INFO", f"{SIGNED}: {MAIL}, token={TOKEN}, from {' and '.join(ADDRESSES)}", extra),
+            ("WARNING", f"{BARE}, Authorization: Bearer {TOKEN}", None),
+            ("ERROR", FORGED, None),
+            traceparent=True,
+        )
+        run.visited = app.get(f"/no-such-page?token={VISITOR['token']}&mail={VISITOR['mail']}", wanted=404)
+        run.added = app.submit("/add", {"text": TASK})
+        run.waited = app.get("/flood").text
+        app.until(lambda: told(app, ("INFO", AFTER, None)).status != 200 or AFTER in app.output)
+        app.get("/last")
+    return run
+
+
+@pytest.mark.before("not-json")
+def test_a_line_is_a_json_object_with_the_ids_of_its_request(checkpoint):
+    run = checkpoint.shared(visited)
+    app, lines = run.app, run.app.json_lines
+    plain = [line for line in app.lines if SIGNED in line and not any(SIGNED in str(read.body) for read in lines)]
+    checkpoint.must(
+        not plain,
+        "not-json",
+        seen=plain[0] if plain else "",
+        expected='{"time": "…", "level": "INFO", "logger": "told", "message": "…", …}',
+        why="a program finds a field by its name; a sentence has to be taken apart, and changes",
+    )
+    line = app.log_record(app.server_span(run.told), text=SIGNED, severity="INFO", logs=lines)
+    lacks = [f"{name}: {line.attributes.get(name)!r}" for name, value in FIELDS.items() if line.attributes.get(name) != value]
+    checkpoint.must(
+        not lacks and line.time_ns,
+        "fields",
+        seen=", ".join(lacks) or "time: it is missing, or not as ISO 8601 has it",
+        expected=", ".join(f"{name}: {value!r}" for name, value in FIELDS.items()) + ", and the time",
+        why="whoever searches the logs of forty services asks for the same names in all of them",
+    )
+    app.log_record(app.server_span(run.added), text="A task was added.", logs=lines)
+    status = app.log_record(app.server_span(run.visited), text="GET - 404", logs=lines).attributes
+    checkpoint.must(
+        status.get("http.response.status_code") == 404,
+        "fields",
+        seen=f"the line of an answer has {', '.join(status)}",
+        expected="http.response.status_code, http.request.method and http.route, too",
+        why="what stands only in a sentence can be read, not counted",
+        do="give them to `log.info` as `extra`",
+    )
+
+
+@pytest.mark.before("private")
+def test_nothing_private_is_in_any_signal(checkpoint):
+    run = checkpoint.shared(visited)
+    run.app.keeps_secrets()
+    logs = [*run.app.console.logs, *run.app.json_lines]
+    found = [secret for secret in (*ADDRESSES, *VISITOR.values()) for log in logs if secret in f"{log.body} {log.attributes}"]
+    checkpoint.must(
+        not found,
+        "private",
+        seen=f"{found and found[0]} in a log record",
+        expected="[ip], [e-mail] or [secret] in its place",
+        why="a query holds what visitors were sent, and an IP address is a person's; logs are copied and kept",
+        do="mask the whole record before each handler of the root logger gets it",
+    )
+    colored = [log.body for log in logs if "\x1b" in str(log.body)]
+    checkpoint.must(
+        not colored,
+        "colors",
+        seen=f"{colored and colored[0]!r}",
+        expected="the text without the codes of a terminal",
+        why="codes that color a terminal make a text that no search finds; others move the cursor and overwrite lines",
+    )
+
+
+@pytest.mark.before("forged-line")
+def test_who_writes_line_breaks_forges_no_line(checkpoint):
+    run = checkpoint.shared(visited)
+    forged = [line for line in run.app.lines if line.startswith(('{"message": "forged', "INFO:todo:forged"))]
+    checkpoint.must(
+        not forged,
+        "forged-line",
+        seen=f"{forged and forged[0]!r} is a line of its own; it came within the text of another",
+        expected="one record, one line",
+        why="whoever can write a line break into a log can make it say what never happened",
+        do="`json.dumps` writes a line break as \\n",
+    )
+    span = run.app.server_span(run.told)
+    for logs in (run.app.json_lines, run.app.console.logs):
+        run.app.log_record(span, text=FORGED.splitlines()[0], logs=logs)
+
+
+@pytest.mark.before("log-blocks")
+def test_no_request_waits_for_a_line_to_be_printed(checkpoint):
+    run = checkpoint.shared(visited)
+    checkpoint.must(
+        "in a request" not in run.waited,
+        "log-blocks",
+        seen="nothing was printed for two seconds, and the request that logged waited as long",
+        expected="an answer at once; the lines come later",
+        why="who prints waits for the terminal, the disk or the network; a visitor must not",
+        do="a `QueueHandler` takes the lines, and the thread of a `QueueListener` prints them",
+    )
+    checkpoint.must(
+        any(LAST in str(line.body) for line in run.app.json_lines),
+        "last-words",
+        seen="what was logged last, before Ctrl-C, is not printed",
+        expected="every line that waits in the queue, before the app ends",
+        why="the thread that prints ends with the app, and takes along what still waits",
+        do="`atexit.register(listener.stop)`: it waits until the queue is empty",
+    )
+
+
+@pytest.mark.before("no-metric")
+def test_a_full_queue_drops_lines_and_counts_them(checkpoint):
+    run = checkpoint.shared(visited)
+    printed = sum(str(line.body).startswith(FLOOD) for line in run.app.json_lines)
+    checkpoint.must(
+        "--- Logging error ---" not in run.app.output,
+        "full-queue",
+        seen=f"--- Logging error ---, {run.app.output.count('--- Logging error ---')} times",
+        expected="no word about a full queue where nothing can be printed",
+        why="`QueueHandler` prints a traceback for each line that finds its queue full, in the thread of the request",
+        do="override `enqueue`: where `put_nowait` raises `queue.Full`, count and go on",
+    )
+    checkpoint.must(
+        printed < 2000,
+        "queue-without-end",
+        seen=f"{printed} lines waited, all that were logged",
+        expected="at most 1000",
+        why="a queue without an end takes all memory when nothing is printed for long, and the app ends",
+        do="give the queue a size: `Queue(1000)`",
+    )
+    counted = run.app.total("todo.log.dropped")
+    checkpoint.must(
+        counted >= 2000 - printed,
+        "not-counted",
+        seen=f"{2000 - printed} lines of 2000 were dropped, and todo.log.dropped is {counted}",
+        expected="every dropped line is counted",
+        why="whoever reads a log has to know that it has gaps",
+    )
+    if checkpoint.showing:
+        show(checkpoint)
+
+
+def show(checkpoint):
+    """What the page shows: two lines of one request, in a file."""
+    there = checkpoint.on_the_way("grep no-such-page")
+    with there.serve("sh run.sh 2> lines.jsonl"):
+        there.run("curl")
+    there.run("grep '\"http")
+    there.run("grep no-such-page")
