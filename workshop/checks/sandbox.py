@@ -6,7 +6,9 @@ import importlib.util
 import re
 import shutil
 import sys
+import weakref
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from workshop.course.fences import Block
@@ -15,7 +17,7 @@ from workshop.course.replay import apply, replay
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.learner import workspace
 from workshop.programs.program import Program, programs
-from workshop.setup.ports import free_port
+from workshop.setup.ports import free_port, release
 
 MINE, END, START = "mine", "end", "start"
 APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, JAEGER_QUERY = 5001, 5002, 4317, 4318, 16686
@@ -32,7 +34,9 @@ class Sandbox:
         self.ports: dict[int, int] = {}
         self.running = 0  # apps
         beside = [port for program in programs().values() if not program.for_all_lessons for port in program.numbers.values()]
-        self.own_ports = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, *beside)}
+        own = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP)}
+        self.own_ports = {**own, **{port: _nowhere(port) for port in beside}}
+        weakref.finalize(self, release, list(own.values()))
 
     @classmethod
     def of(cls, lesson: Lesson, at: str, temporary: Path, more: Iterable[Block] = ()) -> Sandbox:
@@ -115,6 +119,12 @@ def _swapped(data: bytes, ports: dict[int, int]) -> bytes:
         return data
     pattern = rb"(?<![\d.])(" + b"|".join(str(port).encode() for port in ports) + rb")(?![\d.]*\d)"
     return re.sub(pattern, lambda match: str(ports[int(match[1])]).encode(), data)
+
+
+@cache
+def _nowhere(port: int) -> int:
+    """Where this port of a program leads in every copy of this process until a check leads it to one: nobody listens there."""
+    return free_port()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -7,15 +7,16 @@ import os
 import random
 import socket
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 # Below the ports that systems hand out for outgoing connections (Linux from 32768, macOS from 49152).
 RESERVABLE = range(20_000, 32_000)
-_reserved: list = []
+_reserved: dict[int, object] = {}
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on, kept for this process until it ends.
+    """A TCP port of 127.0.0.1 that nothing listens on, kept for this process until it ends or releases it.
 
     Other processes of the workshop leave it alone, so tests can run side by side, and a port that is meant to be closed stays so."""
     folder = Path(tempfile.gettempdir()) / f"flask-opentelemetry-workshop-ports-{os.getuid()}"
@@ -31,8 +32,15 @@ def free_port() -> int:
         except OSError:
             lock.close()
             continue
-        _reserved.append(lock)
+        _reserved[port] = lock
         return port
+
+
+def release(ports: Iterable[int]) -> None:
+    """Let others have these ports, of which each is kept by a file that is open."""
+    for port in ports:
+        if lock := _reserved.pop(port, None):
+            lock.close()
 
 
 def is_listening(port: int) -> bool:
