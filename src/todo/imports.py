@@ -14,6 +14,7 @@ from todo.files import keep, keep_step, lines_of
 
 bp = Blueprint("imports", __name__)
 pool = ThreadPoolExecutor(8)
+log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
 
 
@@ -25,6 +26,8 @@ def take():
     import_id = uuid4().hex
     trace.get_current_span().set_attributes({"todo.import.id": import_id, "todo.import.tasks": len(tasks)})
     sent = baggage.set_baggage("todo.import.id", import_id)
+    known = {"otel.event.name": "todo.file.imported", "todo.import.tasks": len(tasks)}
+    log.info("A file was imported.", extra=known)
     for task_id, words in tasks:
         pool.submit(run, app, sent, task_id, words).add_done_callback(report)
     return redirect(url_for("tasks.index"))

@@ -11,6 +11,7 @@ from queue import Full, Queue
 from flask import Response, request
 from opentelemetry import metrics, trace
 
+from todo.exceptions import ExceptionFields
 from todo.masks import Mask, extra, masked
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def set_up() -> None:
     waiting.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[waiting])
     for handler in logging.getLogger().handlers:
+        handler.addFilter(ExceptionFields())
         handler.addFilter(Mask())
     listener = QueueListener(waiting.queue, logging.StreamHandler())
     listener.start()

@@ -4,6 +4,7 @@ import logging
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from opentelemetry import trace
+from opentelemetry._logs import SeverityNumber, get_logger
 from sqlalchemy.orm import selectinload
 from werkzeug.exceptions import HTTPException
 
@@ -15,6 +16,7 @@ from todo.search import find
 
 bp = Blueprint("tasks", __name__)
 log = logging.getLogger(__name__)
+events = get_logger(__name__)
 
 
 @bp.get("/")
@@ -49,7 +51,11 @@ def add():
 @bp.post("/tasks/<id:task_id>/undo", defaults={"done": False})
 def mark(task_id: int, done: bool):
     """Mark a task as done, or as not done yet."""
-    return change(db.update(Task).where(Task.id == task_id).values(done_at=now() if done else None))
+    answer = change(db.update(Task).where(Task.id == task_id).values(done_at=now() if done else None))
+    if done:
+        number = {"todo.task.id": task_id}
+        events.emit(event_name="todo.task.done", severity_number=SeverityNumber.INFO, body="A task is done.", attributes=number)
+    return answer
 
 
 @bp.post("/tasks/<id:task_id>/delete")
