@@ -1,7 +1,7 @@
 export OTEL_SERVICE_NAME=advisor
 export OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=workshop
 export OTEL_TRACES_EXPORTER=console,otlp
-export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
+export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:5318
 export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
 export OTEL_METRICS_EXPORTER=none
 export OTEL_LOGS_EXPORTER=none

@@ -27,10 +27,14 @@ from workshop.course.fences import Block, LessonError
 from workshop.course.lessons import Lesson
 from workshop.course.replay import replay
 from workshop.course.turns import Turn
+from workshop.diagnosis import stages
 from workshop.diagnosis.answering import ANSWERS
-from workshop.diagnosis.facts import Broken, Diagnosis, words
+from workshop.diagnosis.collector import COLLECTOR
+from workshop.diagnosis.facts import Broken, Diagnosis, Facts, climb, words
 from workshop.diagnosis.read_files import stumbled
-from workshop.programs.instance import Instance, NotReady
+from workshop.programs.collector import COLLECTOR as COLLECTOR_PROGRAM
+from workshop.programs.instance import Instance, NotReady, PortTaken
+from workshop.programs.lifecycle import port_settings
 from workshop.programs.program import find
 from workshop.telemetry.console import Console
 from workshop.telemetry.spans import Span
@@ -162,20 +166,27 @@ class Checkpoint:
             )
         lead = lambda ports: self.sandbox.lead_to(program, ports)  # noqa: E731
         try:
-            return self._program(name, self.folder / file, lead)
-        except NotReady as error:
+            started = self._program(name, self.folder / file, lead)
+            started.file = file
+            return started
+        except (NotReady, PortTaken) as error:
             seen, _, said = self.sandbox.unswap(str(error)).partition("\n")
             place, problem = stumbled(said, file, self.sandbox.files())
-            raise Broken(
-                Diagnosis(
-                    f"{name}-does-not-start",
-                    f"{place}: {problem}" if place else f"{seen}\n{said}",
-                    f"a {program.title} that runs with src/{file}",
-                    "it reads that file when it starts, and ends where something in it is wrong",
-                    f"mend line {place.rpartition(':')[2]} of {place.rpartition(':')[0]}" if place else f"mend src/{file}",
-                    self.lesson.name,
-                )
-            ) from None
+            found = Diagnosis(
+                f"{name}-does-not-start",
+                f"{place}: {problem}" if place else f"{seen}\n{said}",
+                f"a {program.title} that runs with src/{file}",
+                "it reads that file when it starts, and ends where something in it is wrong",
+                f"mend line {place.rpartition(':')[2]} of {place.rpartition(':')[0]}" if place else f"mend src/{file}",
+                self.lesson.name,
+            )
+            raise Broken(self._explained_by(name, error.log, file, found)) from None
+
+    def _explained_by(self, program: str, log: str, configuration: str, found: Diagnosis | None = None) -> Diagnosis | None:
+        """What a program has said of what is wrong, if that is known of this program, else what was found."""
+        rungs = stages.expanded(self.lesson, [COLLECTOR]) if program == "collector" else ()
+        files, said = self.sandbox.files(), self.sandbox.unswap(log)
+        return climb(Facts(self.lesson.name, "", files, collector=said, configuration=configuration), rungs, found)
 
     def shared(self, make: Callable[[Checkpoint], object]) -> object:
         """What `make(checkpoint)` returns, made by the first test of the lesson that asks for it and shared by all that do.
@@ -222,6 +233,7 @@ class Checkpoint:
         Raises Broken when the app does not start, listen or answer as wanted."""
         line = self.block("command", command).text
         with self._preparing:
+            between = self._put_collector_between()
             app = self._app = App(self, line, service, port, self.jaeger if jaeger else None, closed)
         try:
             app.start()
@@ -234,8 +246,23 @@ class Checkpoint:
             raise
         finally:
             app.stop()
+            if between:
+                between.stop()
+                del self.sandbox.led_to["collector"]
         if shown:
             self.shows(line, app.console)
+
+    def _put_collector_between(self) -> Instance | None:
+        """A Collector as the workshop configures it, where this copy sends to one, as a later lesson has it do, and the check has
+        asked for what is behind it, and not for one."""
+        there = self.sandbox.led_to
+        if "collector" in there or not there.keys() & {"prometheus", "logs"} or not self.sandbox.sends_to_collector:
+            return None
+        settings = {}
+        for name, ports in there.items():
+            settings |= port_settings(find(name), ports)
+        lead = lambda ports: self.sandbox.lead_to(COLLECTOR_PROGRAM, ports)  # noqa: E731
+        return self._program("collector", self.lesson.root / COLLECTOR_PROGRAM.default, lead, settings)
 
     @contextmanager
     def serve_together(self, *services: dict) -> Iterator[list[App]]:
@@ -292,11 +319,31 @@ class Checkpoint:
         there.sandbox = Sandbox.of(self.lesson, START, temporary, steps)
         return there
 
-    def must(self, held: object, rung: str, seen: str, expected: str, why: str, do: str = "", lesson: str = "") -> None:
-        """What only this lesson asks for and no rung of the ladder knows. Raises Broken with this diagnosis unless `held`."""
-        if not held:
-            found = Diagnosis(rung, seen, expected, why, do or self.where_it_differs(), lesson or self.lesson.name)
-            raise Broken(self._app.explained(found) if self._app else found)
+    def must(
+        self,
+        held: object,
+        rung: str,
+        seen: str,
+        expected: str,
+        why: str,
+        do: str = "",
+        lesson: str = "",
+        behind: Instance | None = None,
+    ) -> None:
+        """What only this lesson asks for and no rung of the ladder knows. Raises Broken with this diagnosis unless `held`.
+
+        What is wrong with the program `behind` it comes first."""
+        if held:
+            return
+        if behind:
+            self.blame(behind)
+        found = Diagnosis(rung, seen, expected, why, do or self.where_it_differs(), lesson or self.lesson.name)
+        raise Broken(self._app.explained(found) if self._app else found)
+
+    def blame(self, program: Instance) -> None:
+        """Raise Broken with what is wrong with a program that did not pass on what it was sent, if that can be known."""
+        if found := self._explained_by(program.program.name, program.said, program.file):
+            raise Broken(found)
 
     def where_it_differs(self) -> str:
         """What to do where only the comparison with the lesson's end is left; it names the files that differ."""

@@ -21,6 +21,7 @@ from workshop.setup.ports import free_port, release
 
 MINE, END, START = "mine", "end", "start"
 APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, JAEGER_QUERY = 5001, 5002, 4317, 4318, 16686
+COLLECTOR_GRPC, COLLECTOR_HTTP = 5317, 5318
 
 
 class Sandbox:
@@ -37,6 +38,7 @@ class Sandbox:
         own = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP)}
         self.own_ports = {**own, **{port: _nowhere(port) for port in beside}}
         weakref.finalize(self, release, list(own.values()))
+        self.led_to: dict[str, dict[str, int]] = {}  # the ports of programs, by the program's name
 
     @classmethod
     def of(cls, lesson: Lesson, at: str, temporary: Path, more: Iterable[Block] = ()) -> Sandbox:
@@ -85,8 +87,15 @@ class Sandbox:
 
     def lead_to(self, program: Program, ports: dict[str, int]) -> None:
         """Let the usual ports of a program in the text of the copy lead to the one that has these."""
+        self.led_to[program.name] = ports
         self.own_ports |= {number: ports[name] for name, number in program.numbers.items()}
         self.use_ports()
+
+    @property
+    def sends_to_collector(self) -> bool:
+        """Whether a script or a module of the copy names a port at which a Collector takes telemetry."""
+        texts = (text for name, text in self.files().items() if name.endswith((".sh", ".py")))
+        return any(re.search(rf"\b({COLLECTOR_GRPC}|{COLLECTOR_HTTP})\b", text) for text in texts)
 
     def swap(self, text: str) -> str:
         return _swapped(text.encode(), self.ports or self.own_ports).decode()

@@ -93,14 +93,15 @@ def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
     if not match:
         return None
     scheme, host, port, path = match.groups()
-    right = {"grpc": "4317", "http": "4318"}[protocol(f)]
-    other = {"grpc": "4318", "http": "4317"}[protocol(f)]
+    jaegers = not (port or "").startswith("53") and f.lesson < "300/700"  # else the Collector's
+    grpc, http = ("4317", "4318") if jaegers else ("5317", "5318")
+    right, other = (grpc, http) if protocol(f) == "grpc" else (http, grpc)
     if port == other:
         return Diagnosis(
             "wrong-port",
             f"{setting.where}: {setting.shown} {setting.value}, and the protocol is {protocol(f)}{heard(f)}",
             f"http://{host}:{right}",
-            "4317 speaks OTLP over gRPC, 4318 speaks OTLP over HTTP; neither understands the other",
+            f"{grpc} speaks OTLP over gRPC, {http} speaks OTLP over HTTP; neither understands the other",
             f"write {_address(host, right, protocol(f), setting)} in {setting.where}"
             if setting.name == "endpoint"
             else f"write port {right} in {setting.where}, or set OTEL_EXPORTER_OTLP_PROTOCOL="
@@ -112,7 +113,7 @@ def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
             "endpoint-https",
             f"{setting.where}: {setting.shown} {setting.value}",
             f"http://{host}:{port or right}",
-            "https:// asks for TLS, and this Jaeger speaks without",
+            f"https:// asks for TLS, and this {'Jaeger' if jaegers else 'Collector'} speaks without",
             f"write http:// in {setting.where}",
             "300/300/300",
         )

@@ -92,6 +92,7 @@ class Facts:
     `ended` what ended a thread. `logs`, `lines` of the terminal and `span` are where a verb looked for a record that says `text`.
     `metric` is the one that a verb asks about; it is to come to `expected`, and to have at most so many series, where given.
     `store` is the Prometheus in which a verb found something missing.
+    `collector` is what the Collector has said, on its `configuration` below `src/`.
     `packages` looks up those of the environment in which the app runs; `inactive` is the one that the learner's shell misses."""
 
     lesson: str
@@ -126,6 +127,8 @@ class Facts:
     lines: list[str] = field(default_factory=list)
     span: Span | None = None
     text: str = ""
+    collector: str = ""
+    configuration: str = "otel/collector.yaml"
 
     @property
     def missing(self) -> bool:
@@ -138,6 +141,10 @@ class Facts:
     def script(self) -> str:
         """The learner's file that holds the command line: run.sh, or what the lesson starts instead."""
         return script(self.command)
+
+    @property
+    def configuration_file(self) -> str:
+        return f"src/{self.configuration}"
 
     @property
     def run_sh(self) -> str:

@@ -13,7 +13,8 @@ from workshop.programs.program import Archive, Port, Program
 from workshop.programs.prometheus import Series, read_exposition
 from workshop.setup.commands import Progress, Ticker, run
 from workshop.setup.go import Go
-from workshop.telemetry.otlp import Telemetry, read_otlp
+from workshop.setup.ports import is_listening
+from workshop.telemetry.otlp import Telemetry, read_otlp, write_otlp
 
 MODULE = "go.opentelemetry.io/collector/cmd/builder"
 
@@ -21,10 +22,19 @@ MODULE = "go.opentelemetry.io/collector/cmd/builder"
 class Collector(Instance):
     """A Collector on this machine, or wherever its URL says."""
 
+    def hopeless(self) -> bool:
+        """It says when all of it is started; if health is not there then, its configuration does not ask for it."""
+        return "Everything is ready" in self.log.read_text(errors="replace") and not is_listening(self.ports["health"])
+
     def metrics(self) -> list[Series]:
         """What it counts of itself, such as `otelcol_receiver_accepted_spans__spans__total`; its configuration may close that."""
         at = Instance(self.program, f"http://127.0.0.1:{self.ports['metrics']}", self.ports, self.folder)
         return read_exposition(at.ask("/metrics"))
+
+    def send(self, telemetry: Telemetry) -> None:
+        """Hand it telemetry over OTLP, as an SDK does. What it accepts is its own from then on. Raises ProgramError."""
+        for signal, message in write_otlp(telemetry).items():
+            self.post(f"http://127.0.0.1:{self.ports['http']}/v1/{signal}", message)
 
     def written(self, name: str) -> Telemetry:
         """What its `file` exporter has written into `${env:COLLECTOR_DATA}/name`; nothing yet if there is no such file."""

@@ -20,7 +20,7 @@ from typing import TypeVar
 from workshop.errors import UserError
 from workshop.programs.program import Program
 from workshop.setup.addresses import address
-from workshop.setup.commands import kill_group
+from workshop.setup.commands import defer_signals, kill_group
 from workshop.setup.ports import is_listening, port_owner
 
 READY_SECONDS = 15
@@ -34,9 +34,10 @@ Answer = TypeVar("Answer")
 class ProgramError(UserError, OSError):
     """A program cannot be started or does not answer. The message says why and what to do.
 
-    `code` is the HTTP status of an answer that is an error."""
+    `code` is the HTTP status of an answer that is an error; `log` is all that a program said that did not start."""
 
     code = 0
+    log = ""
 
 
 class NotReady(ProgramError):
@@ -50,12 +51,32 @@ class PortTaken(ProgramError):
 class Instance:
     """A running program, on this machine or wherever `url` says. One that `start` has started ends with `stop`.
 
-    A program's own file may have a subclass, which asks it. `folder` is where one of this machine keeps its log and data."""
+    A program's own file may have a subclass, which asks it. `folder` is where one of this machine keeps its log and data.
+    `file` is what configures one of a check's own, as a path below `src/`; `launch` starts its process."""
+
+    file = ""
+    launch: Callable[[], subprocess.Popen]
 
     def __init__(self, program: Program, url: str, ports: dict[str, int], folder: Path):
         self.program, self.url, self.ports, self.folder = program, url.rstrip("/"), ports, folder
         self.process: subprocess.Popen | None = None
+        self._said = ""
         self._folder: tempfile.TemporaryDirectory | None = None
+
+    def kill(self) -> None:
+        """End what `start` has started as `kill -9` does: it has no time to put anything in order."""
+        kill_group(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def hang(self) -> None:
+        """Let what `start` has started take connections, and neither read nor answer, until `kill`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def again(self) -> None:
+        """Start it once more after `kill`, with the ports and the data that it had. Raises ProgramError."""
+        with defer_signals():
+            self.process = self.launch()
+        self.await_ready()
 
     def stop(self) -> None:
         """End what `start` has started; any other one goes on."""
@@ -68,6 +89,7 @@ class Instance:
                 except subprocess.TimeoutExpired:
                     continue
             self.process = None
+            self._said = self.said
         if self._folder:
             self._folder.cleanup()
 
@@ -91,6 +113,11 @@ class Instance:
     def log(self) -> Path:
         """What it says of itself, unless it runs in a container."""
         return self.folder / f"{self.program.name}.log"
+
+    @property
+    def said(self) -> str:
+        """What it has said of itself so far, or until it was stopped."""
+        return self.log.read_text(errors="replace") if self.log.exists() else self._said
 
     @property
     def data(self) -> Path:
@@ -139,6 +166,14 @@ class Instance:
         except OSError as error:
             raise ProgramError(f"{title} at {self.url} stopped answering ({error}); see `workshop status`") from None
 
+    def post(self, url: str, message: dict) -> None:
+        """Send it JSON, at one of its addresses. Raises ProgramError unless it answers 200."""
+        request = urllib.request.Request(url, json.dumps(message).encode(), {"Content-Type": "application/json"})
+        try:
+            DIRECT.open(request, timeout=ANSWER_SECONDS).close()
+        except (OSError, http.client.HTTPException) as error:
+            raise ProgramError(f"{self.program.title} does not take what is sent to {url}: {error}") from None
+
     def json(self, path: str, **query: object) -> dict:
         """The JSON object that it answers to a GET. Raises ProgramError."""
         try:
@@ -159,9 +194,10 @@ class Instance:
     def await_ready(self) -> None:
         """Wait until it says itself that it is ready. Raises ProgramError with the end of its log."""
         ended = lambda: self.process is not None and self.process.poll() is not None  # noqa: E731
-        if self.until(lambda: self._healthy() or ended(), READY_SECONDS) and not ended():
+        if self.until(lambda: self._healthy() or ended() or self.hopeless(), READY_SECONDS) and not ended() and self._healthy():
             return
-        how = "ended" if ended() else f"was not ready in {READY_SECONDS} s, for {self.health} does not answer"
+        waited = "is not ready" if self.hopeless() else f"was not ready in {READY_SECONDS} s"
+        how = "ended" if ended() else f"{waited}, for {self.health} does not answer"
         raise _not_ready(self.program, self.log.read_text(errors="replace") if self.process else "", how)
 
     @property
@@ -169,6 +205,10 @@ class Instance:
         """The address that answers 200 once it is ready."""
         port, path = self.program.health
         return f"http://127.0.0.1:{self.ports[port]}{path}"
+
+    def hopeless(self) -> bool:
+        """Whether it runs, and says by itself that it will never answer at its health port."""
+        return False
 
     def _healthy(self) -> bool:
         try:
@@ -188,7 +228,9 @@ def taken(program: Program, port: int, purpose: str, end: str = "") -> PortTaken
 
 
 def _not_ready(program: Program, log: str, how: str) -> ProgramError:
-    if match := re.search(r":(\d+): bind: address already in use", log):
-        return taken(program, int(match[1]), "its work")
     last = "\n".join(log.strip().splitlines()[-5:])
-    return NotReady(f"{program.title} {how}; it said last:\n{last}" if last else f"{program.title} {how} and said nothing")
+    error = NotReady(f"{program.title} {how}; it said last:\n{last}" if last else f"{program.title} {how} and said nothing")
+    if match := re.search(r":(\d+): bind: address already in use", log):
+        error = taken(program, int(match[1]), "its work")
+    error.log = log
+    return error

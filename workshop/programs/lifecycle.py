@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from workshop.course import lessons
@@ -51,7 +52,8 @@ def start(
         instance = _instance(program, chosen, folder)
         try:
             with defer_signals():
-                instance.process = _launch(instance, executable, configuration or configuration_of(program), settings)
+                launch = partial(_launch, instance, executable, configuration or configuration_of(program), settings)
+                instance.process, instance.launch = launch(), launch
             instance.await_ready()
             return instance
         except PortTaken:

@@ -41,6 +41,16 @@ class Telemetry:
         self.logs += logs
 
 
+def write_otlp(telemetry: Telemetry) -> dict[str, dict]:
+    """A message of OTLP's JSON for each signal of which there is something. Metrics have their points of numbers only."""
+    written = {
+        "traces": {"resourceSpans": [_wrapped(span, "scopeSpans", "spans", _span_as_json(span)) for span in telemetry.spans]},
+        "metrics": {"resourceMetrics": [_wrapped(m, "scopeMetrics", "metrics", _metric_as_json(m)) for m in telemetry.metrics]},
+        "logs": {"resourceLogs": [_wrapped(log, "scopeLogs", "logRecords", _log_as_json(log)) for log in telemetry.logs]},
+    }
+    return {signal: message for signal, message in written.items() if any(message.values())}
+
+
 def read_otlp(text: str) -> Telemetry:
     """What a stream of JSON objects holds: one message, one a line, or one after the other, each bare or as a `result`.
 
@@ -197,3 +207,70 @@ def _id(value: str | None) -> str:
     if value and len(value) in (12, 24):  # base64 of 8 and of 16 bytes; in hex they have 16 and 32 characters
         value = base64.b64decode(value).hex()
     return value if value and value.strip("0") else ""
+
+
+def _wrapped(item: Span | Metric | LogRecord, scopes: str, items: str, value: dict) -> dict:
+    return {"resource": _pairs(item.resource), scopes: [{"scope": {"name": item.scope}, items: [value]}]}
+
+
+def _span_as_json(span: Span) -> dict:
+    return {
+        "name": span.name,
+        "kind": KINDS.index(span.kind, 1),
+        "traceId": span.trace_id,
+        "spanId": span.span_id,
+        "parentSpanId": span.parent_id or "",
+        "startTimeUnixNano": str(span.start_ns),
+        "endTimeUnixNano": str(span.end_ns),
+        "status": {"code": STATUSES.index(span.status), "message": span.status_text},
+        **_pairs(span.attributes),
+        "events": [{"name": e.name, "timeUnixNano": str(e.time_ns), **_pairs(e.attributes)} for e in span.events],
+        "links": [{"traceId": link.trace_id, "spanId": link.span_id, **_pairs(link.attributes)} for link in span.links],
+    }
+
+
+def _metric_as_json(metric: Metric) -> dict:
+    points = [
+        {
+            "startTimeUnixNano": str(point.start_ns),
+            "timeUnixNano": str(point.time_ns),
+            "asDouble": point.value,
+            **_pairs(point.attributes),
+        }
+        for point in metric.points
+    ]
+    kept = {"aggregationTemporality": TEMPORALITIES.index(metric.temporality), "isMonotonic": metric.monotonic}
+    data = {"dataPoints": points, **(kept if metric.kind == "sum" else {})}
+    return {"name": metric.name, "unit": metric.unit, "description": metric.description, metric.kind: data}
+
+
+def _log_as_json(log: LogRecord) -> dict:
+    return {
+        "timeUnixNano": str(log.time_ns),
+        "observedTimeUnixNano": str(log.observed_ns),
+        "severityText": log.severity,
+        "severityNumber": log.severity_number,
+        "body": _any(log.body),
+        "eventName": log.event_name,
+        "traceId": log.trace_id,
+        "spanId": log.span_id,
+        **_pairs(log.attributes),
+    }
+
+
+def _pairs(attributes: dict) -> dict:
+    return {"attributes": [{"key": name, "value": _any(value)} for name, value in attributes.items()]}
+
+
+def _any(value: object) -> dict:
+    """A value with the name of its type; null has none."""
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return {"kvlistValue": {"values": _pairs(value)["attributes"]}}
+    if isinstance(value, (list, tuple)):
+        return {"arrayValue": {"values": [_any(item) for item in value]}}
+    if isinstance(value, bytes):
+        return {"bytesValue": base64.b64encode(value).decode()}
+    kind = {bool: "boolValue", int: "intValue", float: "doubleValue"}.get(type(value), "stringValue")
+    return {kind: str(value) if kind == "intValue" else value}

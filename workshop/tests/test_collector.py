@@ -7,10 +7,12 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from ruamel.yaml import YAML
 
-from workshop.programs import instance
+from workshop.checks.fake_server import FakeServer
 from workshop.programs.collector import COLLECTOR, Collector
 from workshop.programs.instance import ProgramError
 from workshop.programs.lifecycle import for_checks
+from workshop.telemetry.otlp import Telemetry
+from workshop.telemetry.spans import Span
 from workshop.tests.sdk import Work
 
 pytestmark = pytest.mark.xdist_group("collector")
@@ -132,12 +134,11 @@ def test_a_configuration_that_it_refuses_is_quoted(brought, tmp_path):
         for_checks(COLLECTOR, tmp_path / "collector.yaml")
 
 
-def test_one_that_does_not_tell_that_it_is_ready_is_said_so(brought, tmp_path, monkeypatch):
-    monkeypatch.setattr(instance, "READY_SECONDS", 0.5)
+def test_one_that_does_not_tell_that_it_is_ready_is_said_so_without_waiting(brought, tmp_path):
     file = tmp_path / "collector.yaml"
     file.write_text(KEEPS.replace("  extensions: [health_check]\n", ""))
     brought("collector")
-    with pytest.raises(ProgramError, match=r"Collector was not ready in 0.5 s, for http://127.0.0.1:\d+/ does not answer; "):
+    with pytest.raises(ProgramError, match=r"Collector is not ready, for http://127.0.0.1:\d+/ does not answer; "):
         for_checks(COLLECTOR, file)
 
 
@@ -166,3 +167,26 @@ def send(work: Work, address: str) -> None:
     OTLPSpanExporter(f"{address}/traces").export(work.spans)
     OTLPMetricExporter(f"{address}/metrics").export(work.metrics)
     OTLPLogExporter(f"{address}/logs").export(work.logs)
+
+
+def test_what_it_was_handed_before_it_was_killed_is_there_again(brought, tmp_path):
+    file = tmp_path / "collector.yaml"
+    queue = 'otlp_http: {endpoint: "http://127.0.0.1:9", sending_queue: {storage: file_storage}}'
+    text = KEEPS.replace("  debug: {verbosity: detailed}", f"  {queue}").replace("[file, debug]", "[otlp_http]")
+    text = text.replace(
+        'COLLECTOR_HEALTH_PORT}"}}', 'COLLECTOR_HEALTH_PORT}"}, file_storage: {directory: "${env:COLLECTOR_DATA}"}}'
+    )
+    file.write_text(text.replace("[health_check]", "[health_check, file_storage]"))
+    brought("collector")
+    span = Span("task", "internal", "a" * 32, "b" * 16, None, 1, 2)
+    with FakeServer() as store, for_checks(COLLECTOR, file) as killed:
+        killed.send(Telemetry([span]))
+        killed.hang()
+        with pytest.raises(ProgramError):
+            killed.post(f"http://127.0.0.1:{killed.ports['http']}/v1/traces", {})
+        killed.kill()
+        file.write_text(file.read_text().replace("127.0.0.1:9", f"127.0.0.1:{store.port}"))
+        killed.again()
+        assert store.until(lambda server: server.stored.spans)
+        assert [kept.name for kept in store.stored.spans] == ["task"]
+    assert "Everything is ready" in killed.said

@@ -21,6 +21,7 @@ from workshop.diagnosis import facts
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.arrival import ARRIVAL
 from workshop.diagnosis.background import BACKGROUND
+from workshop.diagnosis.collector import COLLECTOR
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Response, climb
 from workshop.diagnosis.logs import LOGS, PLACED, console_silent, level_swallowed
 from workshop.diagnosis.metrics import METRICS, POINTS
@@ -33,7 +34,7 @@ from workshop.telemetry.metrics import HistogramPoint, Metric, NumberPoint
 from workshop.telemetry.spans import Span
 
 SIGNALS = (*METRICS, *POINTS, *LOGS, level_swallowed, console_silent, *PLACED)
-ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *SIGNALS)
+ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *COLLECTOR, *SIGNALS)
 RUN_SH = """\
 export OTEL_SERVICE_NAME=todo
 export OTEL_TRACES_EXPORTER=console,otlp
@@ -98,6 +99,40 @@ def counted(*values: float, monotonic: bool = False, attribute: str = "id") -> d
 
 
 SECONDS = Metric("http.server.request.duration", "histogram", (HistogramPoint({}, 0, 1, (), 1, 0.1),), "s")
+DOOR = """\
+receivers:
+  otlp:
+    protocols:
+      http: {endpoint: localhost:5318}
+processors:
+  memory_limiter: {check_interval: 1s, limit_mib: 256}
+exporters:
+  otlp_http/jaeger: {endpoint: http://localhost:4318}
+  otlp_http/prometheus: {metrics_endpoint: http://localhost:9090/api/v1/otlp/v1/metrics}
+extensions:
+  health_check: {endpoint: localhost:5316}
+service:
+  extensions: [health_check]
+  pipelines:
+    traces: {receivers: [otlp], processors: [memory_limiter], exporters: [otlp_http/jaeger]}
+    metrics: {receivers: [otlp], processors: [memory_limiter], exporters: [otlp_http/prometheus]}
+"""
+NO_YAML = (
+    "Error: failed to get config: cannot resolve the configuration: retrieved value (type=string) cannot be used as a Conf: "
+    "assuming string type since contents are not valid YAML: yaml: "
+)
+NO_CONFIG = (
+    "Error: failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s):\n\n"
+)
+LINE = '2026-11-27T03:05:43.531Z\t{}\tx/y.go:1\t{}\t{{"resource": {{"service.name": "otelcol-contrib"}}, {}}}\n'
+
+
+def door(said: str, old: str = "", new: str = "", **files: str) -> dict:
+    """What the Collector says on DOOR with one thing changed."""
+    assert old in DOOR
+    return {"collector": said, "files": {**HEALTHY.files, "otel/collector.yaml": DOOR.replace(old, new, 1), **files}}
+
+
 UNNAMED = replace(SPAN, resource={"service.name": "unknown_service:python3"})
 FAULTS = {
     "windows-line-ends": with_run_sh("=todo\n", "=todo\r\n"),
@@ -277,6 +312,82 @@ FAULTS = {
     "handler-twice": {"logs": [LOG, replace(LOG, observed_ns=1, attributes={"code.line.number": 7})]},
     "record-too-late": {"logs": [replace(LOG, trace_id="", span_id="", time_ns=1_200_000)]},
     "record-without-trace": {"logs": [replace(LOG, trace_id="", span_id="")]},
+    "yaml-tab": door(f"{NO_YAML}line 6: found character that cannot start any token", "  memory", "\tmemory"),
+    "yaml-twice": door(
+        f'{NO_YAML}unmarshal errors:\n  line 9: mapping key "otlp_http/jaeger" already defined at line 8',
+        "prometheus",
+        "jaeger",
+    ),
+    "yaml-syntax": door(f"{NO_YAML}line 3: did not find expected ',' or '}}'", "5318}", "5318"),
+    "unknown-key": door(
+        f"{NO_CONFIG}'processors' error reading configuration for \"memory_limiter\": decoding failed due to the following "
+        "error(s):\n\n'memorylimiter.Config' has invalid keys: chek_interval",
+        "check",
+        "chek",
+    ),
+    "removed-component": door(
+        f"{NO_CONFIG}'exporters' the logging exporter has been deprecated, use the debug exporter instead",
+        "  otlp_http/jaeger:",
+        "  logging:",
+    ),
+    "unknown-component": door(
+        f'{NO_CONFIG}\'exporters\' unknown type: "otlp_htpp" for id: "otlp_htpp/jaeger" (valid values: [debug otlp_http file])',
+        "otlp_http/jaeger",
+        "otlp_htpp/jaeger",
+    ),
+    "not-configured": door(
+        'Error: service::pipelines::traces: references exporter "otlp_http" which is not configured',
+        "[otlp_http/jaeger]",
+        "[otlp_http]",
+    ),
+    "variable-missing": door(
+        LINE.format("warn", "Configuration references unset environment variable", '"name": "JAEGER"'),
+        "http://localhost:4318",
+        '"http://${env:JAEGER}:4318"',
+    ),
+    "configuration-refused": door(
+        "Error: processors::memory_limiter: 'check_interval' must be greater than zero", "check_interval: 1s, "
+    ),
+    "port-used-twice": door(
+        'Error: cannot start pipelines: failed to start "otlp" receiver: listen tcp 127.0.0.1:4318: bind: address already in use',
+        "5318",
+        "4318",
+    ),
+    "no-health-check": door(
+        LINE.format("info", "Everything is ready. Begin running and processing data.", '"a": 1'), "extensions: [health_check]\n"
+    ),
+    "disk-full": door(
+        LINE.format(
+            "error",
+            "Exporting failed. Rejecting data.",
+            '"otelcol.component.id": "otlp_http/jaeger", "error": "write /data/queue/otlp: no space left on device"',
+        )
+    ),
+    "queue-full": door(
+        LINE.format(
+            "error",
+            "Exporting failed. Rejecting data.",
+            '"otelcol.component.id": "otlp_http/jaeger", "error": "sending queue is full"',
+        )
+    ),
+    "collector-loop": door("", "localhost:4318", "localhost:5318"),
+    "jaeger-refuses": door(
+        LINE.format(
+            "error",
+            "Exporting failed. Dropping data.",
+            '"error": "not retryable error: Permanent error: rpc error: code = Unimplemented desc = unknown service '
+            'opentelemetry.proto.collector.metrics.v1.MetricsService"',
+        )
+    ),
+    "bound-to-localhost": door(
+        "",
+        **{
+            "compose.yaml": "services:\n  collector:\n    image: otel/opentelemetry-collector-contrib\n    ports: ['5318:5318']\n"
+        },
+    ),
+    "old-component": door(
+        LINE.format("warn", '"otlphttp" alias is deprecated; use "otlp_http" instead', '"a": 1'), "otlp_http", "otlphttp"
+    ),
     "not-arrived": {
         **LOST,
         "output": '            "exception.message": "HTTPConnectionPool(port=5002): Max retries exceeded"\n',

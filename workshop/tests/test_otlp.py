@@ -21,7 +21,7 @@ from workshop.programs.instance import DIRECT
 from workshop.programs.jaeger import for_checks
 from workshop.telemetry.console import Console, read_console
 from workshop.telemetry.metrics import current
-from workshop.telemetry.otlp import Telemetry, read_otlp
+from workshop.telemetry.otlp import Telemetry, read_otlp, write_otlp
 from workshop.tests.sdk import Work
 
 
@@ -213,3 +213,13 @@ def test_a_search_by_tag_finds_what_an_event_says_and_no_status(jaeger, sent):
     assert found("skewed", error="true") == found("skewed", **{"otel.status_code": "ERROR"}) == set()
     # Nor is a trace that it finds one that failed: this one has a span of status OK.
     assert found("todo", error="true") == {span.trace_id for span in sent.spans if span.status == "OK"}
+
+
+def test_what_is_written_as_otlp_is_read_as_the_same(sent):
+    metrics = [metric for metric in sent.metrics if metric.kind in ("sum", "gauge")]
+    told = [replace(metric, points=tuple(replace(p, exemplars=()) for p in metric.points)) for metric in metrics]
+    spans = [replace(span, scope_version="") for span in sent.spans]
+    written = write_otlp(Telemetry(spans, told, sent.logs))
+    read = read_otlp("\n".join(json.dumps(message) for message in written.values()))
+    assert (read.spans, read.metrics, read.logs) == (spans, told, sent.logs)
+    assert write_otlp(Telemetry()) == {}
