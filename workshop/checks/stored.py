@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from workshop.diagnosis.stored import PUSHED, QUERIED, SCRAPED, SHOWN, Store
+from workshop.diagnosis.stored import EXEMPLARS, PUSHED, QUERIED, SCRAPED, SHOWN, Store
 from workshop.programs.prometheus import PROMETHEUS, Prometheus, Series
 
 
@@ -37,6 +37,26 @@ class Stored:
             ),
         )
         return found
+
+    def exemplar(self, prometheus: Prometheus, query: str, among: Iterable[str]) -> str:
+        """The newest trace of an exemplar of these series, which is one of the traces that are right. Raises Broken."""
+        found = sorted(prometheus.exemplars(query), key=lambda one: one.time_ns)
+        right = [one.trace_id for one in found if one.trace_id in set(among)]
+        if not right:
+            self.require(
+                PUSHED,
+                EXEMPLARS,
+                store=self._store(prometheus, query),
+                lacks="exemplars",
+                otherwise=self.diagnosis(
+                    "no-exemplar",
+                    f"{query}: {len(found)} exemplars, and none with a trace of these requests",
+                    "at least one",
+                    "they come with what is pushed, where a span is current and sampled when the measurement is made",
+                    self.checkpoint.lesson.name,
+                ),
+            )
+        return right[-1]
 
     def scraped(self, prometheus: Prometheus, job: str) -> None:
         """The job's targets are scraped, each of them one process. Raises Broken."""

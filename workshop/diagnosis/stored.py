@@ -146,6 +146,28 @@ def scrape_shared(f: Facts) -> Diagnosis | None:
     )
 
 
+def no_exemplar(f: Facts) -> Diagnosis | None:
+    """Why measurements came without the trace in which they were made."""
+    if not f.store:
+        return None
+    for name, value, why in (
+        ("OTEL_METRICS_EXEMPLAR_FILTER", "always_off", "no measurement keeps its trace"),
+        ("OTEL_TRACES_SAMPLER", "always_off", "a measurement keeps its trace only where the span is sampled"),
+    ):
+        setting = f.known(name)
+        if setting and setting.value == value:
+            return Diagnosis(
+                "no-exemplar",
+                f"{setting.where}: {setting.shown} {setting.value}",
+                "exemplars: some measurements of a histogram, each with its trace",
+                why,
+                f"take out {setting.where}",
+                "300/500/400",
+            )
+    return None
+
+
+EXEMPLARS = Stage("EXEMPLARS", no_exemplar)
 PUSHED = Stage(
     "PUSHED",
     *CONFIGURATION,
