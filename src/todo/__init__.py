@@ -4,6 +4,7 @@ from flask import Flask
 from flask_wtf import CSRFProtect
 
 from todo import forms, imports, logs, models, startup, views
+from todo.metrics import watch_open_tasks
 from todo.tracing import hand_out_trace_id
 
 
@@ -25,6 +26,7 @@ def create_app() -> Flask:
         models.db.create_all()
     app.register_blueprint(views.bp)
     app.register_blueprint(imports.bp)
+    watch_open_tasks(app)
     app.after_request(hand_out_trace_id)
     app.after_request(logs.tell)
     return app

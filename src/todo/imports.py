@@ -11,6 +11,7 @@ from opentelemetry.trace import Link, Status, StatusCode
 
 from todo.advice import ask
 from todo.files import keep, keep_step, lines_of
+from todo.metrics import tasks_added
 
 bp = Blueprint("imports", __name__)
 pool = ThreadPoolExecutor(8)
@@ -23,6 +24,7 @@ def take():
     """Keep each line of a file as a task, and do not wait for what the advisor says about them."""
     app = current_app._get_current_object()
     tasks = keep(lines_of(request.files.get("file")))
+    tasks_added.add(len(tasks), {"todo.task.source": "file"})
     import_id = uuid4().hex
     trace.get_current_span().set_attributes({"todo.import.id": import_id, "todo.import.tasks": len(tasks)})
     sent = baggage.set_baggage("todo.import.id", import_id)

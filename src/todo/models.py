@@ -19,6 +19,11 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
+def seconds_since(time: datetime) -> float:
+    """How long ago a time was that the table has kept."""
+    return (now() - time.replace(tzinfo=timezone.utc)).total_seconds()
+
+
 class Task(db.Model):
     """One thing to do. It is done when it has a time at which it was done."""
 

@@ -10,7 +10,8 @@ from werkzeug.exceptions import HTTPException
 
 from todo.advice import ask
 from todo.forms import TaskForm
-from todo.models import Step, Task, db, now
+from todo.metrics import tasks_added, time_to_done
+from todo.models import Step, Task, db, now, seconds_since
 from todo.notice import read_notice
 from todo.search import find
 
@@ -42,6 +43,7 @@ def add():
         return list_page(form), 422
     db.session.add(Task(text=form.text.data))
     db.session.commit()
+    tasks_added.add(1, {"todo.task.source": "form"})
     trace.get_current_span().set_attribute("todo.task.length", len(form.text.data))
     log.info("A task was added.", extra={"todo.task.length": len(form.text.data)})
     return redirect(url_for("tasks.index"))
@@ -51,11 +53,20 @@ def add():
 @bp.post("/tasks/<id:task_id>/undo", defaults={"done": False})
 def mark(task_id: int, done: bool):
     """Mark a task as done, or as not done yet."""
+    if done:
+        measure(task_id)
     answer = change(db.update(Task).where(Task.id == task_id).values(done_at=now() if done else None))
     if done:
         number = {"todo.task.id": task_id}
         events.emit(event_name="todo.task.done", severity_number=SeverityNumber.INFO, body="A task is done.", attributes=number)
     return answer
+
+
+def measure(task_id: int) -> None:
+    """Measure how long a task was open, if it still is."""
+    still_open = db.update(Task).where(Task.id == task_id, Task.done_at.is_(None)).values(done_at=now())
+    for created_at in db.session.scalars(still_open.returning(Task.created_at)):
+        time_to_done.record(seconds_since(created_at))
 
 
 @bp.post("/tasks/<id:task_id>/delete")

@@ -144,6 +144,11 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
         return replace(read_console(self.checkpoint.sandbox.unswap(self._process.stdout)), text=self.output)
 
     @property
+    def console_so_far(self) -> Console:
+        """What the app has printed until now, while it runs: to wait for something, and not to judge by."""
+        return read_console(self._process.stdout)
+
+    @property
     def spans(self) -> list[Span]:
         return self.console.spans
 

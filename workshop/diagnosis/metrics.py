@@ -80,7 +80,7 @@ def counted_by_each(f: Facts) -> Diagnosis | None:
         f"{values[0]:g}",
         "whoever reads a sum adds up what the processes tell; each of them looked at the same table",
         "make it an observable gauge: a gauge is what each process sees, and is not added up",
-        "300/500/100",
+        "300/500/200",
     )
 
 
@@ -97,7 +97,7 @@ def series_grow(f: Facts) -> Diagnosis | None:
         f"{f.most}, however many tasks there are",
         "each value of an attribute makes a series of its own, which is kept, sent and paid for as long as the app runs",
         f"take {name} out of the metric's attributes; a span may have it" if name else "",
-        "300/500/100",
+        "300/500/200",
     )
 
 
