@@ -72,34 +72,34 @@ class Session:
         self,
         name: str,
         configuration: Path | None = None,
-        on_ports: Callable = lambda ports: None,
+        on_ports: Callable | None = None,
         settings: dict[str, str] | None = None,
     ) -> Instance:
-        """A program of the checks, started at first use; one with a `configuration` is the caller's to stop.
+        """A program of the checks, started at first use; one whose ports `on_ports` is told, before it starts, is the caller's to stop.
 
         It finds the programs that were asked for before by their settings, such as JAEGER_GRPC_PORT, and others by the
         `settings` that are given. Where the learner's own
         will do, nothing is brought to this machine for it. Raises Broken when there is no quick way to it, and NotReady when
-        it does not run with that configuration; `on_ports` is told its ports before it starts."""
+        it does not run with that configuration."""
         from workshop.programs import lifecycle
         from workshop.programs.instance import NotReady, PortTaken, ProgramError
         from workshop.programs.program import find
 
         program = find(name)
-        if configuration is None and name in self._programs:
+        if on_ports is None and name in self._programs:
             return self._programs[name]
         known = {}
         for other in self._programs.values():
             known |= lifecycle.port_settings(other.program, other.ports)
         bring = lambda line: print(line, file=sys.__stderr__)  # noqa: E731
-        bring = None if self.at == MINE and not configuration else bring
+        bring = None if self.at == MINE and not on_ports else bring
         try:
             started = lifecycle.for_checks(program, configuration, {**known, **(settings or {})}, bring, on_ports)
         except ProgramError as error:
             if configuration and isinstance(error, (NotReady, PortTaken)):
                 raise
             raise Broken(not_up(program, str(error))) from None
-        if configuration is None:
+        if on_ports is None:
             self._programs[name] = started
         return started
 

@@ -147,13 +147,13 @@ class Checkpoint:
         return found
 
     def start(self, name: str, configuration: str = "") -> Instance:
-        """Start a program on what the learner has written for it, such as `otel/collector.yaml`; use it with `with`.
+        """Start a program on what the learner has written for it, such as `otel/collector.yaml`, if it reads any; use it with `with`.
 
         What it sends to or asks is asked for before; from here on its own ports in the text of the copy lead to it.
         Raises Broken when that file is missing, when the program does not run with it, or when there is no such program."""
         program = find(name)
         file = configuration or program.configuration.removeprefix("src/")
-        if not (self.folder / file).is_file():
+        if file and not (self.folder / file).is_file():
             raise Broken(
                 Diagnosis(
                     f"{name}-unconfigured",
@@ -166,7 +166,7 @@ class Checkpoint:
             )
         lead = lambda ports: self.sandbox.lead_to(program, ports)  # noqa: E731
         try:
-            started = self._program(name, self.folder / file, lead)
+            started = self._program(name, self.folder / file if file else None, lead)
             started.file = file
             return started
         except (NotReady, PortTaken) as error:

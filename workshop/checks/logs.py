@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from workshop.diagnosis.kept import KEPT, Kept
 from workshop.diagnosis.logs import LOGS, PLACED, console_silent, handler_twice, level_swallowed
 from workshop.telemetry.console import read_lines
+from workshop.programs import logs as store
 from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.spans import Span
 
 SHOWN = 4
+ARRIVE_SECONDS = 3  # what has arrived can be searched a second later
 LOW = ("DEBUG", "INFO")
 
 
@@ -66,6 +69,31 @@ class Logs:
                 span=span,
             )
         return found[0]
+
+    def in_log_store(self, logs: store.Logs, text: str, span: Span) -> dict[str, str]:
+        """The one row of a log store that says `text` in this span's trace, awaited. Raises Broken when there is none or more."""
+        asked = lambda: [row for row in logs.query(f"trace_id:={span.trace_id}") if text in row.get("_msg", "")]  # noqa: E731
+        found = logs.until(asked, ARRIVE_SECONDS)
+        if len(found) == 1:
+            return found[0]
+        (counted,) = logs.query(f'service.name:="{self.service}" | stats count() rows')
+        own = logs.log.read_text(errors="replace") if logs.log.exists() else ""
+        self.require(
+            KEPT,
+            kept=Kept(store.LOGS.numbers["http"], own, int(counted["rows"])),
+            lacks="a log record in the log store",
+            logs=self.console.logs,
+            text=text,
+            otherwise=self.diagnosis(
+                "not-in-log-store",
+                f"{len(found)} rows of this trace say {text!r}; of this app there are {counted['rows']} rows, and on its console "
+                f"{len(self.console.logs)} log records",
+                "one row",
+                "a search finds only what arrived, and a store that refuses or drops records tells whoever sent them, or nobody",
+                self.checkpoint.lesson.name,
+            ),
+        )
+        return {}
 
     def on_terminal(self, text: str) -> str:
         """The one line that says `text` on the terminal, where the console exporter's telemetry does not count. Raises Broken."""

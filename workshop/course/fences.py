@@ -123,7 +123,7 @@ def _block(where: str, line: int, info: str, lines: tuple[str, ...], root: Path)
         kind = "shown"
     elif not title and language == "shell":
         kind = "command"
-    elif not title and language in ("promql", "logql"):
+    elif not title and language in ("promql", "logsql"):
         kind = "query"
     elif title and language not in ("diff", "shell", "console"):
         kind = "quote"

@@ -70,23 +70,23 @@ def for_checks(
     configuration: Path | None = None,
     settings: dict[str, str] | None = None,
     progress: Progress | None = None,
-    on_ports: Callable[[dict[str, int]], object] = lambda ports: None,
+    on_ports: Callable[[dict[str, int]], object] | None = None,
 ):
     """A program for checks, with a `configuration` or that of the workshop: on free ports where it is at hand.
 
-    Where it is not, it is the learner's, unless the configuration is given; else it is brought, if there is `progress` to
-    tell. Raises ProgramError when there is none of these."""
+    Where it is not, it is the learner's, unless the configuration is given, or `on_ports`, which is told the ports before it
+    starts; else it is brought, if there is `progress` to tell. Raises ProgramError when there is none of these."""
     executable = methods.at_hand(program)
     if executable is None:
         learners = Service(program).configured()
-        if not progress or (not configuration and learners.ready()):
+        if not progress or (not configuration and not on_ports and learners.ready()):
             learners.check()
             return learners
         executable = _obtained(program, progress)
     folder = tempfile.TemporaryDirectory(prefix=f"workshop-{program.name}-")
     try:
         configuration = configuration or (ROOT / program.default if program.default else None)
-        instance = start(program, executable, Path(folder.name), None, configuration, settings, on_ports)
+        instance = start(program, executable, Path(folder.name), None, configuration, settings, on_ports or (lambda ports: None))
     except BaseException:
         folder.cleanup()
         raise

@@ -25,7 +25,7 @@ FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
 
 # By the block's title, else by its language.
 KINDS = {"console": "shown", "output": "shown", "diff": "change", "shell": "command"}
-LABELS = {"console": "The app prints", "output": "Output", "shell": "Terminal", "promql": "PromQL", "logql": "LogQL"}
+LABELS = {"console": "The app prints", "output": "Output", "shell": "Terminal", "promql": "PromQL", "logsql": "LogsQL"}
 
 FORMATTER = HtmlFormatter(nowrap=True)
 

@@ -52,7 +52,7 @@ def refusal(function, *given) -> str:
         ('text title="output"', "output"),
         ('json title="output"', "output"),
         ("promql", "query"),
-        ("logql", "query"),
+        ("logsql", "query"),
         ('console title="not run here: needs a Mac"', "shown"),
     ],
 )
