@@ -12,6 +12,7 @@ def create_app() -> Flask:
     """Make the app: its settings, its database, its pages."""
     logs.set_up()
     app = Flask(__name__)
+    app.before_request(logs.begin)
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///todo.db"
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"hide_parameters": True}
     app.config["WTF_CSRF_TIME_LIMIT"] = None  # a list stays open all day

@@ -4,11 +4,12 @@ import atexit
 import json
 import logging
 import os
+import time
 from datetime import datetime, timezone
 from logging.handlers import QueueHandler, QueueListener
 from queue import Full, Queue
 
-from flask import Response, request
+from flask import Response, g, request
 from opentelemetry import metrics, trace
 
 from todo.exceptions import ExceptionFields
@@ -61,9 +62,15 @@ def set_up() -> None:
     atexit.register(listener.stop)
 
 
+def begin() -> None:
+    """Note when a request came."""
+    g.begun = time.perf_counter()
+
+
 def tell(response: Response) -> Response:
     """Log an answer while its span is current."""
     route, status = str(request.url_rule or "-"), response.status_code
     known = {"http.request.method": request.method, "http.route": route, "http.response.status_code": status}
+    known["todo.duration_ms"] = round((time.perf_counter() - g.begun) * 1000, 1)
     log.info("%s %s %s", request.method, route, status, extra=known)
     return response

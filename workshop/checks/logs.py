@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from workshop.diagnosis.kept import KEPT, Kept
 from workshop.diagnosis.logs import LOGS, PLACED, console_silent, handler_twice, level_swallowed
-from workshop.telemetry.console import read_lines
 from workshop.programs import logs as store
+from workshop.telemetry.console import read_lines
 from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.spans import Span
 

@@ -61,11 +61,11 @@ def log_too_old(f: Facts) -> Diagnosis | None:
     old = [log for log in f.logs if f.text in str(log.body) and 0 < log.time_ns < log.observed_ns - DAYS * 86_400 * 10**9]
     if not f.kept or not old:
         return None
-    said = re.search(r"too small timestamp[^\n]*|[^\n]*outside the (?:configured )?retention[^\n]*", f.kept.log)
+    said = re.search(r"too small timestamp=\S+", f.kept.log)
     return Diagnosis(
         "log-too-old",
         f"{old[0].body!r} says that it was written {(old[0].observed_ns - old[0].time_ns) / 86_400 / 1e9:.0f} days ago"
-        + (f"\nVictoriaLogs' own log says: {said[0][:EXCERPT]}" if said else ""),
+        + (f"\nVictoriaLogs' own log says: {said[0]}" if said else ""),
         f"a time within the last {DAYS} days, which is how long this store keeps anything",
         "a record that is older than the retention is answered with 200 and thrown away; the exporter takes that for success",
         "give a record the time at which it was written, in nanoseconds since 1970 where OpenTelemetry asks for one",
@@ -110,7 +110,7 @@ def logs_endpoint(f: Facts) -> Diagnosis | None:
         + f"\n{(refused or unheard)[0][:EXCERPT]}",
         right,
         why,
-        f"`export {ENDPOINT}={right}` in src/{f.script}",
+        f"in src/{f.script}, export {ENDPOINT} as {right}",
         LESSON,
     )
 

@@ -86,7 +86,9 @@ def for_checks(
     folder = tempfile.TemporaryDirectory(prefix=f"workshop-{program.name}-")
     try:
         configuration = configuration or (ROOT / program.default if program.default else None)
-        instance = start(program, executable, Path(folder.name), None, configuration, settings, on_ports or (lambda ports: None))
+        instance = start(
+            program, executable, Path(folder.name), None, configuration, settings, on_ports or (lambda ports: None)
+        )
     except BaseException:
         folder.cleanup()
         raise

@@ -23,6 +23,7 @@ from workshop.diagnosis.arrival import ARRIVAL
 from workshop.diagnosis.background import BACKGROUND
 from workshop.diagnosis.collector import COLLECTOR
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Response, climb
+from workshop.diagnosis.kept import KEPT, Kept
 from workshop.diagnosis.logs import LOGS, PLACED, console_silent, level_swallowed
 from workshop.diagnosis.metrics import METRICS, POINTS
 from workshop.diagnosis.spans import CALLS, SPANS, STATEMENTS
@@ -33,7 +34,7 @@ from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.metrics import HistogramPoint, Metric, NumberPoint
 from workshop.telemetry.spans import Span
 
-SIGNALS = (*METRICS, *POINTS, *LOGS, level_swallowed, console_silent, *PLACED)
+SIGNALS = (*METRICS, *POINTS, *LOGS, level_swallowed, console_silent, *PLACED, *KEPT)
 ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *COLLECTOR, *SIGNALS)
 RUN_SH = """\
 export OTEL_SERVICE_NAME=todo
@@ -133,6 +134,23 @@ def door(said: str, old: str = "", new: str = "", **files: str) -> dict:
     return {"collector": said, "files": {**HEALTHY.files, "otel/collector.yaml": DOOR.replace(old, new, 1), **files}}
 
 
+
+
+def keeping(*lines: str, output: str = HEALTHY.output, **kept) -> dict:
+    """A run in whose log store something was missed; these are its settings of logs."""
+    settings = "".join(f"export OTEL_{line}\n" for line in lines)
+    return {
+        **with_run_sh("export OTEL_SERVICE_NAME", f"{settings}export OTEL_SERVICE_NAME"),
+        "output": output,
+        "kept": Kept(**kept),
+    }
+
+
+TO_STORE = (
+    "LOGS_EXPORTER=console,otlp",
+    "EXPORTER_OTLP_LOGS_PROTOCOL=http/protobuf",
+    "EXPORTER_OTLP_LOGS_ENDPOINT=http://localhost:9428/insert/opentelemetry/v1/logs",
+)
 UNNAMED = replace(SPAN, resource={"service.name": "unknown_service:python3"})
 FAULTS = {
     "windows-line-ends": with_run_sh("=todo\n", "=todo\r\n"),
@@ -387,6 +405,29 @@ FAULTS = {
     ),
     "old-component": door(
         LINE.format("warn", '"otlphttp" alias is deprecated; use "otlp_http" instead', '"a": 1'), "otlp_http", "otlphttp"
+    "logs-not-sent": keeping("LOGS_EXPORTER=console"),
+    "logs-json-refused": keeping(
+        "LOGS_EXPORTER=console,otlp",
+        "EXPORTER_OTLP_LOGS_PROTOCOL=http/json",
+        log="warn json encoding isn't supported for opentelemetry format. Use protobuf encoding\n",
+    ),
+    "log-too-old": {
+        **keeping(
+            *TO_STORE, log="warn skipping log entry with too small timestamp=1970-01-01T00:00:00.0005Z; it must be\n", rows=1
+        ),
+        "logs": [replace(LOG, observed_ns=1_795_749_372 * 10**9)],
+    },
+    "logs-protocol": keeping("LOGS_EXPORTER=console,otlp"),
+    "logs-path": keeping(
+        *TO_STORE[:2],
+        "EXPORTER_OTLP_LOGS_ENDPOINT=http://localhost:9428/v1/logs",
+        output='{"message": "Failed to export logs batch code: 400, reason: Bad Request", "service": "todo"}\n',
+    ),
+    "logs-unreachable": keeping(
+        *TO_STORE[:2],
+        TO_STORE[2].replace("9428", "9429"),
+        output="WARNING:Transient error HTTPConnectionPool(host='localhost', port=9429): Max retries exceeded with url: /insert "
+        "encountered while exporting logs batch, retrying in 0.94s.\n",
     ),
     "not-arrived": {
         **LOST,
@@ -424,6 +465,11 @@ def test_every_rung_of_the_ladder_has_a_fault_that_breaks_it():
 
 # What is right, or right in another way than the page's: no rung condemns it.
 RIGHT = {
+    "log records that are sent by the exporter's own name": keeping("LOGS_EXPORTER=otlp_proto_http,console"),
+    "a log store that misses what was written a minute ago": {
+        **keeping(*TO_STORE),
+        "logs": [replace(LOG, time_ns=1_795_749_312 * 10**9, observed_ns=1_795_749_372 * 10**9)],
+    },
     "the app logs that a file of somebody else is not UTF-8": {
         "output": trace_of("src/todo/notice.py", "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 3"),
         "responses": [replace(HEALTHY.responses[0], wanted=(500,), status=500)],

@@ -1,8 +1,16 @@
-"""VictoriaLogs as the lessons use it: what is sent over OTLP is found by LogsQL, and it has a page."""
+"""VictoriaLogs as the lessons use it: what is sent over OTLP is found by LogsQL or refused, and it has a page."""
+
+import time
+import urllib.error
+import urllib.request
 
 import pytest
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 
+from workshop.diagnosis.kept import DAYS
 from workshop.programs.instance import ProgramError
 from workshop.programs.logs import Logs
 from workshop.tests.sdk import Work
@@ -42,6 +50,51 @@ def test_rows_are_counted_and_limited(logs, work):
 def test_what_is_wrong_in_a_query_is_said(logs):
     with pytest.raises(ProgramError, match=r"VictoriaLogs answered 400 to .*cannot parse \"stats\" pipe"):
         logs.query("* | stats by (")
+
+
+def emit(logs, **record) -> None:
+    """Send one record, to a stream of its own."""
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter(logs.otlp)))
+    provider.get_logger("shop").emit(**record)
+    provider.shutdown()
+
+
+def test_json_and_a_doubled_path_are_refused_in_these_words(logs):
+    for path, kind, said in (
+        ("", "application/json", "json encoding isn't supported"),
+        ("/v1/logs", "application/x-protobuf", "unsupported path"),
+    ):
+        asked = urllib.request.Request(f"{logs.otlp}{path}", b"{}", {"Content-Type": kind})
+        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+            urllib.request.urlopen(asked)
+        assert said in refused.value.read().decode()
+    assert logs.until(lambda: "json encoding isn't supported" in logs.log.read_text())
+
+
+def test_what_is_older_than_the_retention_is_dropped_and_only_its_own_log_says_so(logs, caplog):
+    emit(logs, timestamp=int(time.time()), body="in seconds")  # and not in nanoseconds
+    assert logs.until(lambda: "too small timestamp=1970-01-01" in logs.log.read_text())
+    assert 'vl_rows_dropped_total{reason="too_small_timestamp"} 1' in logs.ask("/metrics")
+    assert not logs.query('"in seconds"') and not caplog.records
+    assert f"-retentionPeriod={DAYS}d" in logs.program.arguments
+
+
+def test_the_number_of_a_severity_is_the_same_for_all_and_its_text_is_not(logs):
+    emit(logs, severity_number=SeverityNumber.ERROR, body="bare error")
+    emit(logs, severity_number=SeverityNumber.ERROR, severity_text="ERROR", body="named error")
+    rows = logs.until(lambda: sorted(logs.query("severity_number:>=17 error"), key=lambda row: row["_msg"])[1:])
+    assert [row["severity_text"] for row in logs.query("severity_number:>=17 error | sort by (_msg)")] == [
+        "Error",
+        "ERROR",
+    ] and rows
+    assert not logs.query("severity:*") and not logs.query("level:*")
+
+
+def test_without_stream_fields_a_process_is_a_stream(logs):
+    emit(logs, body="no header")
+    (row,) = logs.until(lambda: logs.query('"no header"'))
+    assert 'service.instance.id="' in row["_stream"]
 
 
 def test_it_brings_its_own_page(logs):
