@@ -134,8 +134,6 @@ def door(said: str, old: str = "", new: str = "", **files: str) -> dict:
     return {"collector": said, "files": {**HEALTHY.files, "otel/collector.yaml": DOOR.replace(old, new, 1), **files}}
 
 
-
-
 def keeping(*lines: str, output: str = HEALTHY.output, **kept) -> dict:
     """A run in whose log store something was missed; these are its settings of logs."""
     settings = "".join(f"export OTEL_{line}\n" for line in lines)
@@ -405,6 +403,7 @@ FAULTS = {
     ),
     "old-component": door(
         LINE.format("warn", '"otlphttp" alias is deprecated; use "otlp_http" instead', '"a": 1'), "otlp_http", "otlphttp"
+    ),
     "logs-not-sent": keeping("LOGS_EXPORTER=console"),
     "logs-json-refused": keeping(
         "LOGS_EXPORTER=console,otlp",

@@ -134,15 +134,18 @@ def at(values: list[float], share: float) -> float:
 
 
 def show(checkpoint):
-    """What the page shows: answers after some traffic, from the store and from the file; what the store dropped."""
+    """What the page shows: an answer after some traffic, what the store dropped, and an answer of a file's lines."""
     root = checkpoint.folder.parent
     with checkpoint.start("logs") as logs:
         checkpoint.run("workshop up", folder=root, LOGS_URL=logs.url)
-        with checkpoint.serve("sh run.sh 2> lines.jsonl") as app:
+        with checkpoint.serve() as app:
             there = {"WORKSHOP_TRAFFIC_URL": app.url, "WORKSHOP_TRAFFIC_DATABASE": str(checkpoint.database)}
             checkpoint.run("workshop traffic", folder=root, **there)
         told = len(app.console.logs)
         assert logs.until(lambda: int(logs.query("* | stats count() n")[0]["n"]) >= told)
         checkpoint.run("curl -s http://localhost:9428/select")
-        checkpoint.run("jq ")
         checkpoint.run("curl -s http://localhost:9428/metrics")
+    with checkpoint.serve("sh run.sh 2> lines.jsonl") as app:
+        for path, status in (("/", 200), ("/health", 200), ("/no-such-page", 404)):
+            app.get(path, wanted=status)
+    checkpoint.run("jq ")
