@@ -97,25 +97,21 @@ def unregistered(f: Facts) -> Diagnosis | None:
 
 
 def form_not_shown(f: Facts) -> Diagnosis | None:
-    """A form is refused that no page had, so that nobody was given its token."""
+    """A form is refused that no page had, so that nobody was given its token, and one lies in a part that no page includes."""
     refused = next((a for a in f.responses if a.wanted and a.status == 400 and a.status not in a.wanted), None)
-    if not refused or _without_token(f) or any(f'action="{refused.path}"' in a.text for a in f.responses):
+    if not refused or any(f'action="{refused.path}"' in a.text for a in f.responses):
         return None
     pages = {path: text for path, text in f.files.items() if path.endswith(".html")}
-    parts = [
-        path
-        for path, text in pages.items()
-        if "<form" in text and "/_" in path and not any(path.rpartition("/")[2] in other for other in pages.values())
-    ]
+    names = {path: path.rpartition("/")[2] for path, text in pages.items() if "<form" in text and "/_" in path}
+    parts = [path for path, name in names.items() if not any(name in other for other in pages.values())]
+    if len(parts) != 1:
+        return None
     return Diagnosis(
         "form-not-shown",
-        f"{refused}: status 400, and no page has a form that goes there"
-        + (f"; one lies in src/{parts[0]}, which no page includes" if len(parts) == 1 else ""),
+        f"{refused}: status 400, and no page has a form that goes there; one lies in src/{parts[0]}, which no page includes",
         f"status {' or '.join(map(str, refused.wanted))}, for a form that carries the app's token",
         "CSRFProtect refuses what does not bring the token of a page of the app, and only a form on a page can bring it",
-        f'write `{{% include "{parts[0].rpartition("/")[2]}" %}}` into the page that is to show it'
-        if len(parts) == 1
-        else f'give the page a form with `action="{refused.path}"` and the token',
+        f'write `{{% include "{names[parts[0]]}" %}}` into the page that is to show it',
         f.lesson,
     )
 
