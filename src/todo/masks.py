@@ -9,7 +9,7 @@ MASKS = [
     (re.compile(r"(?i)\b(bearer|basic) [^\s,;\"']+"), r"\1 [secret]"),
     (re.compile(r"(?i)(token|password|secret|api_?key|session)([\"']?\s*[=:]\s*[\"']?)[^\s&,;\"']+"), r"\1\2[secret]"),
     (re.compile(r"\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b"), "[ip]"),
-    (re.compile(r"(?i)(?<![\w:])(?:(?:[\da-f]{1,4}:){7}[\da-f]{1,4}|[\da-f:]*::[\da-f:]+)(?![\w:])"), "[ip]"),
+    (re.compile(r"(?i)(?<![\w:])(?:(?:[\da-f]{1,4}:){7}[\da-f]{1,4}|[\da-f:]{0,30}::[\da-f:]{1,30})(?![\w:])"), "[ip]"),
 ]
 SECRET = re.compile("(?i)token|password|secret|cookie|authorization")
 STANDARD = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
