@@ -17,6 +17,7 @@ from workshop.course import lessons
 from workshop.course.fences import parse
 from workshop.course.pins import Packages
 from workshop.course.turns import HEADINGS, WRONG, Turn
+from workshop.course.turns import of as turns_of
 from workshop.diagnosis import facts
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.arrival import ARRIVAL
@@ -454,12 +455,14 @@ def test_a_diagnosis_fits_a_screen_and_names_a_lesson_that_exists(rung: str):
     assert lessons.find(found.lesson)
 
 
-def test_every_rung_of_the_ladder_has_a_fault_that_breaks_it():
+def test_every_rung_of_the_ladder_has_a_fault_or_a_wrong_turn_that_breaks_it():
     named = {"jaeger-not-up"}  # made of the program's name
     for stage in Path(facts.__file__).parent.glob("*.py"):
         for first in re.findall(r"Diagnosis\(\s*(\".*),$", stage.read_text(encoding="utf-8"), re.MULTILINE):
             named.update(re.findall(r'"([\w-]+)"', first))
-    assert named == set(FAULTS)
+    turned = {turn.rung for lesson in lessons.lessons() for turn in turns_of(lesson, WRONG)}
+    in_prometheus = {"scrape-shared", "counter-without-total"}  # test_stored.py lets a real one meet them
+    assert set(FAULTS) <= named <= set(FAULTS) | turned | in_prometheus
 
 
 # What is right, or right in another way than the page's: no rung condemns it.
