@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage
 from workshop.diagnosis.settings import nearest
 
-HERE = "300/700/100"
+HERE = "300/700/400"
 FIRST = "300/700/100"
 SECTIONS = ("receivers", "processors", "exporters", "connectors", "extensions", "service", "pipelines", "telemetry")
 # Keys of the components that the lessons use; the Collector names the wrong one, and none that would be right.
