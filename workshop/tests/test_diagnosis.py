@@ -628,6 +628,20 @@ def test_an_app_that_does_not_answer_is_told_from_one_that_fails(tmp_path: Path,
     assert re.search(r"src/todo/views\.py:\d+", found.seen)
 
 
+def test_a_failure_is_named_although_the_log_is_lines_of_json(tmp_path: Path):
+    first_line = '     """Say that the app is alive, without asking the database."""'
+
+    def ask() -> None:
+        with turned(
+            tmp_path, "300/600/300", diff("src/todo/views.py", first_line, '+    raise LookupError("no health")')
+        ).serve() as app:
+            app.get("/health")
+
+    found = rung_of(ask)
+    assert found.rung == "wrong-status" and "LookupError: no health" in found.seen
+    assert re.search(r"src/todo/views\.py:\d+", found.seen)
+
+
 def test_an_app_that_ignores_ctrl_c_is_named_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("workshop.checks.app.STOP_SECONDS", 0.5)
     deaf = diff(
