@@ -1,5 +1,6 @@
 """What was sent to the app is what Prometheus answers: each query of the page, held against the requests of the check."""
 
+import signal
 from dataclasses import dataclass
 
 import pytest
@@ -172,3 +173,19 @@ def show(checkpoint):
         least, most = (sum(seconds <= 0.3 + apart for seconds in took) / len(took) for apart in (-0.05, 0.05))
         (share,) = prometheus.query(fraction)
         assert least - 0.01 <= share.value <= most + 0.01
+
+        checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "60000"
+        assert kept_when_ended_by(checkpoint, prometheus, signal.SIGTERM) == 0
+        assert kept_when_ended_by(checkpoint, prometheus, signal.SIGINT) == 3
+
+
+def kept_when_ended_by(checkpoint, prometheus, number: int) -> float:
+    """Of three requests to an app that a signal ends, those that Prometheus has."""
+    before = arrived(prometheus)
+    with checkpoint.serve() as app:
+        for _ in range(3):
+            app.get("/")
+        for process in app.processes():
+            process.send_signal(number)
+        assert app.until(lambda: not any(process.is_running() and process.status() != "zombie" for process in app.processes()))
+    return arrived(prometheus) - before

@@ -65,7 +65,8 @@ def played(checkpoint) -> list[re.Match]:
     }
     files = {
         "check-minutes.yml": ("5m", [scenario(name, *it) for name, it in MINUTES.items()]),
-        "check-days.yml": ("1h", [*(scenario(name, *it) for name, it in DAYS.items()), grown]),
+        "check-days.yml": ("1h", [scenario(name, *it) for name, it in DAYS.items()]),
+        "check-weeks.yml": ("12h", [grown]),
     }
     for name, (interval, tests) in files.items():
         with (folder / name).open("w") as stream:
