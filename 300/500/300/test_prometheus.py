@@ -8,22 +8,25 @@ import pytest
 from workshop.checks.app import App
 from workshop.programs.prometheus import Series
 from workshop.scenarios import traffic
-from workshop.scenarios.expected import Expected, Range, kind
+from workshop.scenarios.expected import STRETCH, Expected, Range, kind
 from workshop.scenarios.traffic import Visit
 
 COUNT = 'http_server_request_duration_seconds_count{job="todo"}'
 FIVE_MINUTES = 300
-ERROR_RATIO = "todo:error_ratio:rate5m"
+TASKS_ADDED, ERROR_RATIO = "todo:tasks_added:rate5m", "todo:error_ratio:rate5m"
 
 
 @dataclass
 class Visited:
-    """One run: what follows from what was sent, what Prometheus answered to each query, and where its buckets end."""
+    """One run: what follows from what was sent, what Prometheus answered to each query, and where its buckets end.
+
+    `tasks` is the rate at which tasks came."""
 
     app: App
     expected: Expected
     answers: dict[str, list[Series]]
     bounds: list[float]
+    tasks: Range
 
 
 def failed(kind: tuple[str, str]) -> bool:
@@ -50,12 +53,28 @@ def visit(checkpoint) -> Visited:
         app.scraped(prometheus, "prometheus")
         promoted(checkpoint, prometheus)
         expected = Expected(requests, prometheus.query(f"{COUNT}[5m]"), app.spans)
-        least, most = expected.share(failed)
-        app.recorded(prometheus, ERROR_RATIO, lambda found: len(found) == 1 and least <= found[0].value <= most)
+        app.recorded(prometheus, ERROR_RATIO, lambda found: len(found) == 1 and lies(found[0].value, expected.share(failed)))
+        tasks = tasks_added(prometheus, expected)
+        app.recorded(prometheus, TASKS_ADDED, lambda found: by_source(found, tasks))
         answers = {block.text: prometheus.query(block.text) for block in checkpoint.lesson.blocks if block.kind == "query"}
         buckets = prometheus.query(f"count by (le) ({COUNT.replace('_count', '_bucket')})")
     bounds = [float(series.labels["le"]) for series in buckets if series.labels["le"] != "+Inf"]
-    return Visited(app, expected, answers, bounds)
+    return Visited(app, expected, answers, bounds, tasks)
+
+
+def tasks_added(prometheus, expected: Expected) -> Range:
+    """The rate at which tasks come by the form, in tasks a second."""
+    (series,) = prometheus.query('todo_tasks_added_total{job="todo"}[5m]')
+    grown = expected.counts["POST /add", "302"] - series.samples[0][1]
+    return grown / FIVE_MINUTES, grown * (1 + STRETCH / (len(series.samples) - 1)) / FIVE_MINUTES
+
+
+def by_source(found: list[Series], rate: Range) -> bool:
+    return [series.labels.get("todo_task_source") for series in found] == ["form"] and lies(found[0].value, rate)
+
+
+def lies(value: float, between: Range) -> bool:
+    return between[0] - 1e-9 <= value <= between[1] + 1e-9
 
 
 def arrived(prometheus) -> float:
@@ -81,7 +100,7 @@ def one(checkpoint, visited: Visited, start: str, between: Range) -> None:
     found = [series.value for series in visited.answers[checkpoint.block("query", start).text]]
     least, most = between
     checkpoint.must(
-        len(found) == 1 and least - 1e-9 <= found[0] <= most + 1e-9,
+        len(found) == 1 and lies(found[0], between),
         "query-value",
         seen=f"{start}\ncomes to {', '.join(f'{value:g}' for value in found) or 'nothing'}",
         expected=f"one value between {least:g} and {most:g}, which follows from what was sent",
@@ -118,6 +137,7 @@ def test_rates_and_shares_are_those_of_the_requests(checkpoint):
     least, most = expected.increase()
     one(checkpoint, visited, "sum(rate(", (least / FIVE_MINUTES, most / FIVE_MINUTES))
     one(checkpoint, visited, "sum(increase(", (expected.grown, expected.grown))
+    one(checkpoint, visited, "sum by (todo_task_source)", visited.tasks)
     least, most = expected.share(failed)
     one(checkpoint, visited, "(sum(rate(", (least, most))
     one(checkpoint, visited, "1 - (sum(increase(", (1 - most, 1 - least))
