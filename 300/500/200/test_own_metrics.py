@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from workshop.checks.browser import Browser
+from workshop.checks.fake_server import FakeServer
+from workshop.checks.sandbox import OTLP_HTTP
 from workshop.course.requirements import requirements
 
 ADDED, OPEN, TIME = "todo.tasks.added", "todo.tasks.open", "todo.task.time_to_done"
@@ -19,6 +21,11 @@ LISTED = "workshop metrics --log output.log"
 
 def runs(checkpoint):
     """A run in which much is done with a hundred tasks, and one with two workers on the database that it leaves."""
+    with FakeServer(port=checkpoint.sandbox.own_ports[OTLP_HTTP]):  # who is not answered stops later
+        return served(checkpoint)
+
+
+def served(checkpoint):
     run = SimpleNamespace()
     checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "60000"  # also what the last collection may take
     with checkpoint.serve() as run.app:
@@ -41,6 +48,7 @@ def runs(checkpoint):
             with another(run.workers) as visitor:
                 visitor.post("/add", {**form, "text": "Buy milk"})
         run.workers.until(lambda: len(tellers(run.workers)) > 1)  # a worker that is stopped while it starts tells nothing
+        end(run.workers)
     if checkpoint.showing:
         checkpoint.run(f"{LISTED} {OPEN}")
     return run
@@ -98,6 +106,14 @@ def tellers(app):
     return {span.resource["service.instance.id"] for span in app.console_so_far.spans}
 
 
+def end(app):
+    """End gunicorn as a container is ended. Ctrl-C reaches a worker twice, and the second time may cut off its last words."""
+    parents = [process for process in app.processes() if len(process.children()) > 1]
+    if parents:
+        max(parents, key=lambda process: process.create_time()).terminate()
+        app.until(lambda: not app.processes(), 10)
+
+
 @contextmanager
 def another(app):
     """Another visitor with the same cookies, by a connection of their own: any worker may take it."""
@@ -122,4 +138,4 @@ def explode(checkpoint):
     with there.serve() as app:
         there.run("workshop traffic")
     there.run(f"{LISTED} {ADDED} | head")
-    assert app.series(ADDED, at_most=200) == 100
+    assert app.series(ADDED, at_most=100) == app.total(ADDED) > 50  # of visits that come on time, each adds one
