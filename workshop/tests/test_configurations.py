@@ -55,7 +55,9 @@ def folders(temporary: Path):
 
 @pytest.mark.parametrize("program", ["jaeger", "collector", "prometheus"])
 def test_each_program_accepts_all_that_it_reads(program, brought, tmp_path):
-    files = [file for folder in folders(tmp_path) for file in sorted(folder.glob("*.y*ml"))]
+    # What a lesson hands over for its own blocks to mend is wrong on purpose; as it ends, it is among the others.
+    mended = {lesson.folder / block.title for lesson in lessons.lessons() for block in lesson.blocks if block.kind == "change"}
+    files = [file for folder in folders(tmp_path) for file in sorted(folder.glob("*.y*ml")) if file not in mended]
     read = [file for file in files if (asked(file) or [""])[0] == program]
     assert read, f"no file of {program} was found"
     assert [found for found in (problem(file, brought) for file in read) if found] == []
