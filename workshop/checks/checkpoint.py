@@ -233,8 +233,9 @@ class Checkpoint:
         Raises Broken when the app does not start, listen or answer as wanted."""
         line = self.block("command", command).text
         with self._preparing:
+            traces = self.jaeger if jaeger else None  # before what sends to it
             between = self._put_collector_between()
-            app = self._app = App(self, line, service, port, self.jaeger if jaeger else None, closed)
+            app = self._app = App(self, line, service, port, traces, closed)
         try:
             app.start()
             yield app
