@@ -391,7 +391,9 @@ def down(program: tuple[str, ...]) -> None:
 @click.argument("tool")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def tool(tool: str, arguments: tuple[str, ...]) -> None:
-    """Run a TOOL that comes with one of the programs: it is brought here where it is missing.
+    """Run a TOOL of one of the programs, such as promtool.
+
+    It is brought to this machine where it is missing.
 
     \b
     Examples:
@@ -401,7 +403,7 @@ def tool(tool: str, arguments: tuple[str, ...]) -> None:
     from workshop.programs.methods import obtain
     from workshop.programs.program import with_tool
 
-    executable = obtain(with_tool(tool), lambda line: click.echo(line, err=True)).with_name(tool)
+    executable = obtain(with_tool(tool), lambda line: say(line, to_stderr=True)).with_name(tool)
     os.execv(executable, [tool, *arguments])
 
 

@@ -70,7 +70,10 @@ class Instance:
 
     def hang(self) -> None:
         """Let what `start` has started take connections, and neither read nor answer, until `kill`."""
+        import psutil
+
         self.process.send_signal(signal.SIGSTOP)
+        self.until(lambda: psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED)
 
     def again(self) -> None:
         """Start it once more after `kill`, with the ports and the data that it had. Raises ProgramError."""

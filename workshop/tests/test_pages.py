@@ -67,7 +67,7 @@ def test_each_plan_adds_up():
     plans = re.findall(r"((?:^\|.*\n)+)\n.*?(\d+) minutes", INSTRUCTORS, re.M)
     slots = [re.findall(r"^\| (\d+) \|", table, re.M) for table, _ in plans]
     sums = [(sum(map(int, found)), int(said)) for found, (_, said) in zip(slots, plans) if found]
-    assert sums == [(240, 240), (360, 360), (360, 360), (90, 90), (120, 120), (180, 180), (150, 150)]
+    assert len(sums) > 5 and all(slots == said for slots, said in sums), sums
 
 
 def test_the_lines_of_a_class_are_counted(tmp_path):

@@ -32,9 +32,8 @@ from workshop.course import lessons
 from workshop.course.fences import ROOT
 from workshop.diagnosis.facts import Broken
 from workshop.plugin import Session
-from workshop.programs.jaeger import JAEGER
-from workshop.programs.lifecycle import for_checks, needed
-from workshop.programs.program import find
+from workshop.programs.lifecycle import for_checks, free_ports, needed, port_settings
+from workshop.programs.program import find, programs
 from workshop.setup.cache import cache_folder
 from workshop.setup.downloads import this_platform
 from workshop.setup.go import find_go
@@ -198,7 +197,8 @@ class Clone:
         self.port = free_port()
         self.env = {"PATH": str(self.bin), "HOME": os.environ["HOME"], "XDG_CACHE_HOME": str(machine / "cache")}
         self.env |= {"ECHO_HTTP_PORT": str(self.port), "PYTHONUTF8": "1"}
-        self.env |= {f"JAEGER_{name}_PORT".upper(): str(free_port()) for name in JAEGER.ports}  # the developer's own may run
+        for program in programs().values():  # the developer's own may run
+            self.env |= port_settings(program, free_ports(program))
 
     def workshop(self, *arguments: str, module: str = "workshop.cli", code: int = 0) -> str:
         """What a command says, in one line: where it breaks depends on paths. It must end with this code."""
