@@ -370,9 +370,14 @@ def up(program: tuple[str, ...]) -> None:
       workshop up
       workshop up prometheus logs
     """
+    from workshop.diagnosis.collector import refusal
     from workshop.programs import lifecycle
+    from workshop.programs.instance import ProgramError
 
-    lifecycle.up(program, Workspace().progress()["current"], say)
+    try:
+        lifecycle.up(program, Workspace().progress()["current"], say)
+    except ProgramError as error:
+        raise (error.program and refusal(error.program, error.log)) or error from None
 
 
 @main.command()

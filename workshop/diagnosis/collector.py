@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage
+from workshop.course.fences import ROOT
+from workshop.diagnosis.facts import EXCERPT, Broken, Diagnosis, Facts, Stage, climb
 from workshop.diagnosis.settings import nearest
+from workshop.programs.program import Program
 
 HERE = "300/700/400"
 FIRST = "300/700/100"
@@ -370,3 +372,13 @@ COLLECTOR = Stage(
     bound_to_localhost,
     old_component,
 )
+
+
+def refusal(program: Program, log: str) -> Broken | None:
+    """What keeps the learner's own Collector from running, by what it said; None for another program, or where nothing is known."""
+    file = ROOT / program.configuration
+    if program.name != "collector" or not file.is_file():
+        return None
+    files = {file.relative_to(ROOT / "src").as_posix(): file.read_text(encoding="utf-8", errors="replace")}
+    found = climb(Facts("", "", files, collector=log), COLLECTOR)
+    return Broken(found) if found else None

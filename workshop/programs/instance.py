@@ -34,10 +34,11 @@ Answer = TypeVar("Answer")
 class ProgramError(UserError, OSError):
     """A program cannot be started or does not answer. The message says why and what to do.
 
-    `code` is the HTTP status of an answer that is an error; `log` is all that a program said that did not start."""
+    `code` is the HTTP status of an answer that is an error; `log` is all that a `program` said that did not start."""
 
     code = 0
     log = ""
+    program: Program | None = None
 
 
 class NotReady(ProgramError):
@@ -235,5 +236,5 @@ def _not_ready(program: Program, log: str, how: str) -> ProgramError:
     error = NotReady(f"{program.title} {how}; it said last:\n{last}" if last else f"{program.title} {how} and said nothing")
     if match := re.search(r":(\d+): bind: address already in use", log):
         error = taken(program, int(match[1]), "its work")
-    error.log = log
+    error.log, error.program = log, program
     return error

@@ -8,9 +8,11 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from ruamel.yaml import YAML
 
 from workshop.checks.fake_server import FakeServer
+from workshop.diagnosis.collector import refusal
 from workshop.programs.collector import COLLECTOR, Collector
 from workshop.programs.instance import ProgramError
 from workshop.programs.lifecycle import for_checks
+from workshop.programs.prometheus import PROMETHEUS
 from workshop.telemetry.otlp import Telemetry
 from workshop.telemetry.spans import Span
 from workshop.tests.sdk import Work
@@ -190,3 +192,15 @@ def test_what_it_was_handed_before_it_was_killed_is_there_again(brought, tmp_pat
         assert store.until(lambda server: server.stored.spans)
         assert [kept.name for kept in store.stored.spans] == ["task"]
     assert "Everything is ready" in killed.said
+
+
+def test_what_keeps_the_learners_own_from_running_is_named_with_its_place(monkeypatch, tmp_path):
+    monkeypatch.setattr("workshop.diagnosis.collector.ROOT", tmp_path)
+    log = "'processors' error reading configuration for \"batch\": …\n\n'' has invalid keys: timout"
+    assert refusal(COLLECTOR, log) is None
+    file = tmp_path / "src" / "otel" / "collector.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("processors:\n  batch: {timout: 1s}\n")
+    found = refusal(COLLECTOR, log).diagnosis
+    assert (found.rung, found.expected) == ("unknown-key", "timeout") and "src/otel/collector.yaml:2" in found.seen
+    assert refusal(COLLECTOR, "all is well") is None and refusal(PROMETHEUS, log) is None
