@@ -47,7 +47,7 @@ def passed_on(checkpoint):
 def indiscreet(shop, trace_id):
     """What a service tells whose authors thought of nothing."""
     now = time.time_ns()
-    resource = {"service.name": shop, "process.command": f"serve --token={TOKEN}"}
+    resource = {"service.name": shop, "process.command_args": ["serve", f"--token={TOKEN}"]}
     failed = {
         "exception.type": "IntegrityError",
         "exception.message": f"no room for {TASK}",
