@@ -8,11 +8,15 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from ruamel.yaml import YAML
 
 from workshop.checks.fake_server import FakeServer
+from workshop.diagnosis.collector import COLLECTOR as COLLECTOR_RUNGS
 from workshop.diagnosis.collector import refusal
+from workshop.diagnosis.facts import Facts, climb
 from workshop.programs.collector import COLLECTOR, Collector
 from workshop.programs.instance import ProgramError
+from workshop.programs.jaeger import JAEGER
 from workshop.programs.lifecycle import for_checks
 from workshop.programs.prometheus import PROMETHEUS
+from workshop.telemetry.metrics import Metric, NumberPoint
 from workshop.telemetry.otlp import Telemetry
 from workshop.telemetry.spans import Span
 from workshop.tests.sdk import Work
@@ -204,3 +208,34 @@ def test_what_keeps_the_learners_own_from_running_is_named_with_its_place(monkey
     found = refusal(COLLECTOR, log).diagnosis
     assert (found.rung, found.expected) == ("unknown-key", "timeout") and "src/otel/collector.yaml:2" in found.seen
     assert refusal(COLLECTOR, "all is well") is None and refusal(PROMETHEUS, log) is None
+
+
+def rung_of(collector: Collector, text: str) -> str:
+    """What the ladder says of a running Collector that passes on nothing."""
+    found = climb(Facts("", "", {"otel/collector.yaml": text}, collector=collector.said), COLLECTOR_RUNGS)
+    return found.rung if found else ""
+
+
+def test_a_queue_that_is_full_is_known_by_what_it_says(brought, tmp_path):
+    full = 'otlp_http: {endpoint: "http://127.0.0.1:9", sending_queue: {queue_size: 1, num_consumers: 1}}'
+    text = KEEPS.replace("  debug: {verbosity: detailed}", f"  {full}").replace("[file, debug]", "[otlp_http]")
+    (tmp_path / "collector.yaml").write_text(text)
+    brought("collector")
+    span = Span("task", "internal", "a" * 32, "b" * 16, None, 1, 2)
+    with for_checks(COLLECTOR, tmp_path / "collector.yaml") as collector:
+        with pytest.raises(ProgramError, match="503"):
+            for _ in range(4):
+                collector.send(Telemetry([span]))
+        assert rung_of(collector, text) == "queue-full"
+
+
+def test_a_jaeger_that_is_sent_metrics_over_grpc_is_known_by_what_it_says(brought, tmp_path):
+    brought("collector"), brought("jaeger")
+    with for_checks(JAEGER) as jaeger:
+        to_jaeger = f'otlp_grpc: {{endpoint: "127.0.0.1:{jaeger.grpc_port}", tls: {{insecure: true}}}}'
+        text = KEEPS.replace("  debug: {verbosity: detailed}", f"  {to_jaeger}").replace("[file, debug]", "[otlp_grpc]")
+        (tmp_path / "collector.yaml").write_text(text.replace("    traces: {", "    metrics: {"))
+        counted = Metric("asked", "sum", (NumberPoint({}, 1, 2, (), 3),), "", "", "cumulative", True)
+        with for_checks(COLLECTOR, tmp_path / "collector.yaml") as collector:
+            collector.send(Telemetry(metrics=[counted]))
+            assert collector.until(lambda: rung_of(collector, text) == "jaeger-refuses")
