@@ -18,7 +18,7 @@ from workshop.checks.logs import Logs
 from workshop.checks.metrics import Metrics
 from workshop.checks.privacy import Privacy
 from workshop.checks.process import Process
-from workshop.checks.sandbox import COLLECTOR_GRPC, COLLECTOR_HTTP, JAEGER_QUERY, OTLP_GRPC, OTLP_HTTP
+from workshop.checks.sandbox import JAEGER_QUERY, OTLP_GRPC, OTLP_HTTP
 from workshop.checks.stored import Stored
 from workshop.checks.traces import Traces
 from workshop.course.fences import LessonError
@@ -49,8 +49,6 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
         others = {}
         if jaeger:
             others = {OTLP_GRPC: jaeger.grpc_port, OTLP_HTTP: jaeger.http_port, JAEGER_QUERY: jaeger.query_port}
-            if "collector" not in sandbox.led_to:  # a lesson after this one puts it in between
-                others |= {COLLECTOR_GRPC: jaeger.grpc_port, COLLECTOR_HTTP: jaeger.http_port}
         if closed:
             others[closed] = free_port()
         sandbox.use_ports(others)

@@ -22,17 +22,20 @@ from workshop.setup.ports import free_port, release
 MINE, END, START = "mine", "end", "start"
 APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, JAEGER_QUERY = 5001, 5002, 4317, 4318, 16686
 COLLECTOR_GRPC, COLLECTOR_HTTP = 5317, 5318
+BEHIND = {COLLECTOR_GRPC: OTLP_GRPC, COLLECTOR_HTTP: OTLP_HTTP}
 
 
 class Sandbox:
     """A copy of `src/` in a temporary folder, byte for byte; what runs in it has ports of its own.
 
     `ports` maps each port that the text names to the one used here. On those of OTLP, and of the programs beside the app,
-    nothing listens until a check leads them to one: what is checked never reaches the learner's own."""
+    nothing listens until a check leads them to one: what is checked never reaches the learner's own. Where the text sends to
+    a Collector, as a later lesson has it do, and the check has started none, that leads to where it leads without one."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.ports: dict[int, int] = {}
+        self._texts: dict[Path, tuple[bytes, bytes]] = {}  # what was written here, and what it was in place of
         self.running = 0  # apps
         beside = [port for program in programs().values() if not program.for_all_lessons for port in program.numbers.values()]
         own = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP)}
@@ -66,7 +69,7 @@ class Sandbox:
             if data is None and path.suffix in (".py", ".sh", ".html"):  # text in another encoding, such as UTF-16
                 data = (self.folder / path).read_bytes()
             if data is not None:
-                found[path.as_posix()] = self.unswap(data.decode(errors="replace"))
+                found[path.as_posix()] = self._with_own_paths(self._original(path, data).decode(errors="replace"))
         return found
 
     def use_ports(self, others: dict[int, int] | None = None) -> None:
@@ -74,15 +77,19 @@ class Sandbox:
 
         Raises LessonError when that would change ports under an app that runs."""
         ports = {**self.own_ports, **(others or {})}
+        if "collector" not in self.led_to and self.sends_to_collector:
+            ports |= {between: ports[behind] for between, behind in BEHIND.items()}
         if ports == self.ports:
             return
         if self.running:
             raise LessonError("an app runs in this copy of src/, and its ports cannot change: serve both with the same options")
-        back = {here: theirs for theirs, here in self.ports.items()}
         for path in workspace.files(self.folder):
-            data = _data(self.folder / path)
-            if data is not None and (swapped := _swapped(_swapped(data, back), ports)) != data:
+            if (data := _data(self.folder / path)) is None:
+                continue
+            original = self._original(path, data)
+            if (swapped := _swapped(original, ports)) != data:
                 (self.folder / path).write_bytes(swapped)
+            self._texts[path] = swapped, original
         self.ports = ports
 
     def lead_to(self, program: Program, ports: dict[str, int]) -> None:
@@ -95,16 +102,26 @@ class Sandbox:
     def sends_to_collector(self) -> bool:
         """Whether a script or a module of the copy names a port at which a Collector takes telemetry."""
         texts = (text for name, text in self.files().items() if name.endswith((".sh", ".py")))
-        return any(re.search(rf"\b({COLLECTOR_GRPC}|{COLLECTOR_HTTP})\b", text) for text in texts)
+        return any(re.search(rf"\b({'|'.join(map(str, BEHIND))})\b", text) for text in texts)
 
     def swap(self, text: str) -> str:
         return _swapped(text.encode(), self.ports or self.own_ports).decode()
 
     def unswap(self, text: str) -> str:
         """Ports and paths as the learner knows them."""
+        return self._swapped_back(self._with_own_paths(text).encode()).decode()
+
+    def _with_own_paths(self, text: str) -> str:
         database = str(self.folder.with_name("check.db"))
-        text = text.replace(database, "/…/src/instance/todo.db").replace(f"{self.folder}/", "src/")
-        return _swapped(text.encode(), {here: theirs for theirs, here in self.ports.items()}).decode()
+        return text.replace(database, "/…/src/instance/todo.db").replace(f"{self.folder}/", "src/")
+
+    def _swapped_back(self, data: bytes) -> bytes:
+        return _swapped(data, {here: theirs for theirs, here in self.ports.items()})
+
+    def _original(self, path: Path, data: bytes) -> bytes:
+        """What a file that holds this would be without other ports: two of the text's may lead to the same one."""
+        written, original = self._texts.get(path, (None, b""))
+        return original if data == written else self._swapped_back(data)
 
     def renew_port(self, port: int) -> None:
         """Take another port in place of one of the copy's own, which a neighbor took between choosing and starting."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
+from workshop.checks.sandbox import APP, END, MINE, OTLP_HTTP, START, Sandbox
 from workshop.course import lessons
 from workshop.course.lessons import LessonError
 from workshop.diagnosis.facts import Broken
@@ -141,3 +141,28 @@ def test_the_learners_own_programs_are_out_of_reach_until_the_check_leads_to_one
     text = (sandbox.folder / "otel/collector.yaml").read_text()
     assert text == f"http://127.0.0.1:40001 127.0.0.1:{there[1]} 127.0.0.1:{there[2]}"
     assert sandbox.files()["otel/collector.yaml"] == "http://127.0.0.1:9090 127.0.0.1:9428 127.0.0.1:5318"
+
+
+def test_what_is_sent_to_a_collector_that_the_check_has_not_goes_where_it_went_without_one(mine: Mine, tmp_path: Path):
+    mine.put("run.sh", b"localhost:5318")
+    mine.put("direct.py", b"localhost:4318")
+    sandbox = copied(mine, tmp_path)
+
+    def leads_to(name: str) -> str:
+        return (sandbox.folder / name).read_text().removeprefix("localhost:")
+
+    for jaeger in (40001, 40002):
+        sandbox.lead_to(find("jaeger"), {**find("jaeger").numbers, "http": jaeger})
+        assert leads_to("run.sh") == leads_to("direct.py") == str(jaeger)
+        assert sandbox.files() == {"run.sh": "localhost:5318", "direct.py": "localhost:4318"}
+    sandbox.use_ports({OTLP_HTTP: 40003})
+    assert leads_to("run.sh") == "40003"
+    sandbox.lead_to(find("collector"), {**find("collector").numbers, "http": 40004})
+    assert (leads_to("run.sh"), leads_to("direct.py")) == ("40004", "40002")
+
+
+def test_where_nothing_is_sent_to_a_collector_a_port_is_told_as_the_text_has_it(mine: Mine, tmp_path: Path):
+    mine.put("run.sh", b"localhost:4318")
+    sandbox = copied(mine, tmp_path)
+    sandbox.use_ports({OTLP_HTTP: 40001})
+    assert sandbox.unswap("refused by localhost:40001") == "refused by localhost:4318"
