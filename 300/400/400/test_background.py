@@ -75,7 +75,7 @@ def imports(checkpoint):
         good = take(app, "\ufeff\r\n".join(["", *requirements().canaries]).encode())
         bad = take(app, b"Buy milk\nDo it now\n")
         held.set()
-        answered = lambda: len([r for r in between.requests if "/step" in r.path]) == 5  # noqa: E731
+        answered = lambda: len([r for r in between.requests if "/step" in r.path]) >= 5  # noqa: E731
         over = lambda: answered() and steps_on(app.get("/"), short) == 3 and ITS_ERROR in app.output  # noqa: E731
         app.until(lambda: good.status >= 400 or app.raised(but=ITS_ERROR) or over())
         steps = steps_on(app.get("/"), short)
@@ -147,7 +147,7 @@ def test_each_task_gets_the_step_that_the_advisor_says(checkpoint):
 def test_an_error_in_a_thread_is_seen(checkpoint):
     run = checkpoint.shared(imports)
     app = run.app
-    _, found = work_of(checkpoint, app, run.bad, "POST /import", 2)
+    _, found = work_of(checkpoint, app, run.bad, "POST /import", 2, again=True)
     # The one has asked the database to keep a step, the other has got none to keep.
     unkept, unanswered = (
         [s.status for s in found if bool([b for b in app.below(s) if b.statement]) is asked] for asked in (True, False)
@@ -198,8 +198,10 @@ def test_a_bad_file_changes_nothing_and_says_why(checkpoint):
     )
 
 
-def work_of(checkpoint, app, answer, name, count):
-    """The span of an import, and the work of its threads, as many as it has tasks, all of it in one trace."""
+def work_of(checkpoint, app, answer, name, count, again=False):
+    """The span of an import, and the work of its threads, as many as it has tasks, all of it in one trace.
+
+    What failed may have been tried `again`, by more work."""
     span = app.server_span(answer, name=name, route="/import")
     app.nothing_raised(but=ITS_ERROR)
     found = [s for s in app.below(span) if s.name == WORK]
@@ -213,7 +215,7 @@ def work_of(checkpoint, app, answer, name, count):
         do="hand `context.get_current()` to the thread, and attach it there",
     )
     checkpoint.must(
-        len(found) == count,
+        len(found) == count or (again and len(found) > count),
         "no-work",
         seen=f"{len(found)} spans {WORK!r} below POST /import; all spans: {', '.join(sorted({s.name for s in app.spans}))}",
         expected=f"{count}, one for each task",
