@@ -14,7 +14,13 @@ from workshop.course.quiz import has_quiz
 from workshop.course.replay import apply
 from workshop.learner.quiz import Quiz
 
-COMMAND = "import sys; from workshop.cli import main; sys.argv[0] = 'workshop'; main()"
+# It finds the clone by itself, for a lesson's check sets another PYTHONPATH.
+COMMAND = """#!/usr/bin/env python
+import sys
+sys.path.insert(0, {clone!r})
+from workshop.cli import main
+main(prog_name="workshop")
+"""
 
 
 class Learner:
@@ -24,7 +30,7 @@ class Learner:
         self.clone = clone
         (clone / "bin").mkdir()
         command = clone / "bin" / "workshop"
-        command.write_text(f"#!/usr/bin/env python\n{COMMAND}\n", encoding="utf-8")
+        command.write_text(COMMAND.format(clone=str(clone)), encoding="utf-8")
         command.chmod(0o755)
         self._activate(Path(sys.prefix))
 

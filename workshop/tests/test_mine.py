@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from workshop.course import lessons
 from workshop.course.replay import replay
 
 LESSON = "300/200/200"
+# Of those that make the app, the ones that a later lesson is likeliest to break: by where it sends, what it adds, what it needs.
+AT_RISK = ("300/300/300", "300/400/400", "300/400/500", "300/400/600")
+LATER = dropwhile(lambda lesson: not any(block.title.startswith("src/") for block in lesson.blocks), lessons.lessons())
 IGNORED = shutil.ignore_patterns("tests", "site", "__pycache__")
 
 
@@ -63,3 +67,13 @@ def test_after_a_green_check_a_database_of_older_models_is_named_and_left_alone(
     assert "`mv src/instance/todo.db src/instance/todo.db.old`" in " ".join(said.split())
     assert "Your shell exports OTEL_SERVICE_NAME" in said
     assert own.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(on.name, marks=() if on.name in AT_RISK else pytest.mark.thorough) for on in LATER]
+)
+def test_what_a_lesson_proves_is_still_true_of_the_finished_app(learner, name):
+    last = lessons.lessons()[-1]
+    learner.installs_what_is_needed_for(last)
+    learner.runs(f"workshop solve {last.name}")
+    learner.runs(f"workshop check {name}")
