@@ -10,6 +10,7 @@ from workshop.checks.browser import Browser
 from workshop.checks.fake_server import FakeServer
 from workshop.checks.sandbox import OTLP_HTTP
 from workshop.course.requirements import requirements
+from workshop.scenarios import traffic
 
 ADDED, OPEN, TIME = "todo.tasks.added", "todo.tasks.open", "todo.task.time_to_done"
 TASKS, IMPORTED = 100, 3
@@ -40,6 +41,9 @@ def served(checkpoint):
             run.app.post(f"/tasks/{number}/done", form)
         run.app.post("/tasks/1/done", form)  # a second click
         run.app.post("/tasks/4711/done", form, wanted=404)
+        run.app.post("/tasks/8/undo", form)  # which is open
+        with traffic.trouble(checkpoint.database):
+            run.app.post("/add", {**form, "text": f"workshop-{traffic.TROUBLE[0]}"}, wanted=500)
         run.app.post("/tasks/9/delete", form)
     run.open = TASKS + IMPORTED - len(AGES) - 1
     with checkpoint.serve(TWO_WORKERS) as run.workers:
@@ -48,7 +52,8 @@ def served(checkpoint):
             with another(run.workers) as visitor:
                 visitor.post("/add", {**form, "text": "Buy milk"})
         run.workers.until(lambda: len(tellers(run.workers)) > 1)  # a worker that is stopped while it starts tells nothing
-        end(run.workers)
+        checkpoint.run("kill")
+        run.workers.until(lambda: not run.workers.processes(), 10)
     if checkpoint.showing:
         checkpoint.run(f"{LISTED} {OPEN}")
     return run
@@ -104,14 +109,6 @@ def test_the_time_to_done_is_measured_once_in_buckets_that_tell_hours_from_days(
 def tellers(app):
     """The processes of which there are spans so far: in each that makes the app, of the statements that make the tables."""
     return {span.resource["service.instance.id"] for span in app.console_so_far.spans}
-
-
-def end(app):
-    """End gunicorn as a container is ended. Ctrl-C reaches a worker twice, and the second time may cut off its last words."""
-    parents = [process for process in app.processes() if len(process.children()) > 1]
-    if parents:
-        max(parents, key=lambda process: process.create_time()).terminate()
-        app.until(lambda: not app.processes(), 10)
 
 
 @contextmanager
