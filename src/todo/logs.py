@@ -60,6 +60,7 @@ def set_up() -> None:
     listener = QueueListener(waiting.queue, logging.StreamHandler())
     listener.start()
     atexit.register(listener.stop)
+    atexit.register(waiting.queue.join)  # runs first, for `stop` needs room in the queue
 
 
 def begin() -> None:

@@ -6,19 +6,24 @@ import json
 import logging
 import threading
 from logging.handlers import QueueListener
+from queue import Queue
 
 from flask import has_request_context, request
 
 HELD_UP = 2  # seconds, after which what is held up goes on
 FLOOD = 2000  # lines
+LATE = 0.3, 20  # at the end, each line takes that many seconds, and so many lines do
 
-gate, ending, waited = threading.Event(), threading.Event(), []
+gate, ending, waited, late = threading.Event(), threading.Event(), [], []
 gate.set()
 
 
 def held_up(handler, record):
     if ending.is_set():
-        gate.wait(0.3)
+        if not gate.wait(LATE[0]):
+            late.append(record)
+        if len(late) == LATE[1]:
+            gate.set()
     elif not gate.wait(HELD_UP):
         gate.set()
         in_request = has_request_context() or "process_request" in threading.current_thread().name
@@ -26,13 +31,19 @@ def held_up(handler, record):
     emit(handler, record)
 
 
-def stop_without_waiting(listener):
+def room_then_go_on(listener):
+    tell_to_end(listener)
     gate.set()
-    stop(listener)
+
+
+def go_on_then_wait(lines):
+    gate.set()
+    wait_for_all(lines)
 
 
 emit, logging.StreamHandler.emit = logging.StreamHandler.emit, held_up
-stop, QueueListener.stop = QueueListener.stop, stop_without_waiting
+tell_to_end, QueueListener.enqueue_sentinel = QueueListener.enqueue_sentinel, room_then_go_on
+wait_for_all, Queue.join = Queue.join, go_on_then_wait
 
 from wsgi import app  # noqa: E402
 
@@ -46,28 +57,36 @@ def told():
     return "told"
 
 
-@app.get("/flood")
-def flood():
-    """Log more than a queue should hold, while nothing is printed. Returns where anybody waited for that."""
+def pour(word):
+    """Log more than a queue should hold, on the terminal alone."""
     exporting = [handler for handler in logging.getLogger().handlers if type(handler).__name__ == "LoggingHandler"]
     for handler in exporting:
         handler.setLevel(logging.CRITICAL)
-    gate.clear()
     for number in range(FLOOD):
-        log.info("flood %d", number)
-    gate.set()
+        log.info("%s %d", word, number)
     for handler in exporting:
         handler.setLevel(logging.NOTSET)
+
+
+@app.get("/flood")
+def flood():
+    """Pour, while nothing is printed. Returns where anybody waited for that."""
+    gate.clear()
+    pour("flood")
+    gate.set()
     return " and ".join(waited)
 
 
 @app.get("/last")
 def last():
-    """Log lines that take six seconds to print, unless somebody asks for them at the end."""
-    if "in a request" not in waited:
+    """Log lines that take six seconds to print, unless somebody asks for them at the end, and more than a queue holds."""
+    behind = "in a request" not in waited
+    if behind:
         ending.set()
         gate.clear()
     for number in range(20):
         log.info("nearly the end, %d", number)
     log.info("the last words of the check")
+    if behind:
+        pour("too late")
     return "last"

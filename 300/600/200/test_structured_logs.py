@@ -11,7 +11,7 @@ from workshop.course.requirements import requirements
 TASK, MAIL, TOKEN = requirements().canaries
 SIGNED, BARE = "somebody signed in", "a header came"
 FORGED = 'nobody signed out\n{"message": "forged", "level": "INFO"}\nINFO:todo:forged \x1b[31min red\x1b[0m'
-AFTER, LAST, FLOOD = "the check goes on", "the last words of the check", "flood "
+AFTER, LAST, FLOODS = "the check goes on", "the last words of the check", ("flood ", "too late ")
 ADDRESSES = ("203.0.113.7", "2001:db8::17")
 VISITOR = {"token": "visitor-4c1e77", "mail": "visitor.4c1e77@example.org"}
 FIELDS = {"logger": "told", "service": "todo", "todo.number": 7}
@@ -23,7 +23,7 @@ def told(app, *said, **how):
 
 
 def visited(checkpoint):
-    """One run of the app: what it logs, a flood of lines while nothing is printed, and its last words."""
+    """One run of the app: what it logs, a flood of lines while nothing is printed, its last words, and another flood."""
     shutil.copy(checkpoint.lesson.root / "300" / "600" / "100" / "told.py", checkpoint.folder)
     checkpoint.environment["FLASK_APP"] = "told"
     extra = {"todo.number": 7, "mail": MAIL, "user": {"token": TOKEN, "from": list(ADDRESSES)}}
@@ -129,20 +129,22 @@ def test_no_request_waits_for_a_line_to_be_printed(checkpoint):
         why="who prints waits for the terminal, the disk or the network; a visitor must not",
         do="a `QueueHandler` takes the lines, and the thread of a `QueueListener` prints them",
     )
+    heard = any(LAST in str(line.body) for line in run.app.json_lines)
+    untold = "enqueue_sentinel" in run.app.output  # in the traceback that `stop` leaves
     checkpoint.must(
-        any(LAST in str(line.body) for line in run.app.json_lines),
+        heard and not untold,
         "last-words",
-        seen="what was logged last, before Ctrl-C, is not printed",
+        seen="`listener.stop` raised queue.Full" if untold else "what was logged last, before Ctrl-C, is not printed",
         expected="every line that waits in the queue, before the app ends",
-        why="the thread that prints ends with the app, and takes along what still waits",
-        do="`atexit.register(listener.stop)`: it waits until the queue is empty",
+        why="the thread that prints ends with the app, and takes along what waits; `stop` needs room in the queue to end it",
+        do="`atexit.register(listener.stop)`, and below it `atexit.register(waiting.queue.join)`, which waits, and runs first",
     )
 
 
 @pytest.mark.before("no-metric")
 def test_a_full_queue_drops_lines_and_counts_them(checkpoint):
     run = checkpoint.shared(visited)
-    printed = sum(str(line.body).startswith(FLOOD) for line in run.app.json_lines)
+    printed, late = (sum(str(line.body).startswith(flood) for line in run.app.json_lines) for flood in FLOODS)
     checkpoint.must(
         "--- Logging error ---" not in run.app.output,
         "full-queue",
@@ -161,9 +163,9 @@ def test_a_full_queue_drops_lines_and_counts_them(checkpoint):
     )
     counted = run.app.total("todo.log.dropped")
     checkpoint.must(
-        counted >= 2000 - printed,
+        counted >= 4000 - printed - late,
         "not-counted",
-        seen=f"{2000 - printed} lines of 2000 were dropped, and todo.log.dropped is {counted}",
+        seen=f"{4000 - printed - late} lines of 4000 were dropped, and todo.log.dropped is {counted}",
         expected="every dropped line is counted",
         why="whoever reads a log has to know that it has gaps",
     )
