@@ -1,17 +1,13 @@
 """The alerts fire when a promise is in danger and are quiet otherwise; one that fires leads to a trace."""
 
-import json
 import re
-import subprocess
 import time
 
 import pytest
 
 from workshop.checks.process import patient
+from workshop.checks.rules import asked, play
 from workshop.diagnosis.arrival import ARRIVAL
-from workshop.diagnosis.read_files import stumbled
-from workshop.programs.methods import obtain
-from workshop.programs.prometheus import PROMETHEUS
 from workshop.scenarios import traffic
 
 REQUESTS = "http_server_request_duration_seconds"
@@ -23,7 +19,13 @@ def answers(good: str, bad: str, fast: str = "", begun: str = "") -> dict[str, s
     """Series of requests by answer, of those within 250 ms, and of spans that begin or continue a trace."""
     found = {f'{REQUESTS}_count{{job="todo",http_response_status_code="200"}}': good}
     found[f'{REQUESTS}_count{{job="todo",http_response_status_code="500"}}'] = bad
-    found[f'{REQUESTS}_bucket{{job="todo",http_response_status_code="200",le="0.25"}}'] = fast or good
+    for answer, within, counted in (
+        ("200", "0.25", fast or good),
+        ("200", "+Inf", good),
+        ("500", "0.25", bad),
+        ("500", "+Inf", bad),
+    ):
+        found[f'{REQUESTS}_bucket{{job="todo",http_response_status_code="{answer}",le="{within}"}}'] = counted
     found['otel_sdk_span_started_total{job="todo",otel_span_parent_origin="local"}'] = good
     found['otel_sdk_span_started_total{job="todo",otel_span_parent_origin="remote"}'] = begun or good
     return found
@@ -37,63 +39,44 @@ MINUTES = {
         {"6h": {BURNS: 0}, "6h10m": {BURNS: 0}, "6h50m": {BURNS: 1}, "7h": {BURNS: 1}, "7h10m": {BURNS: 0}},
     ),
     "14 % fail for an hour": (answers("0+100x360 36086+86x65", "0x360 14+14x65"), {"7h5m": {BURNS: 1}}),
-    "8 % fail for five hours": (answers("0+100x180 18092+92x300", "0x180 8+8x300"), {"3h": {BURNS: 0}, "8h": {BURNS: 1}}),
+    "8 % fail for five hours, then none": (
+        answers("0+100x180 18092+92x300 45792+100x60", "0x180 8+8x300 2408x60"),
+        {"3h": {BURNS: 0}, "6h": {BURNS: 0}, "8h": {BURNS: 1}, "8h50m": {BURNS: 0}},
+    ),
+    "the first errors of three hours are 8 % of ten minutes": (
+        answers("0+100x180 18092+92x20", "_x180 8+8x20"),
+        {"3h15m": {BURNS: 0, SHRINKS: 0}},
+    ),
     "four fifths are slow for an hour, then none": (
         answers("0+100x210", "0x210", "0+100x120 12020+20x60 13300+100x30"),
-        {"2h": {SLOW: 0}, "2h55m": {SLOW: 1}, "3h10m": {SLOW: 0}},
+        {"2h": {SLOW: 0}, "2h55m": {SLOW: 1}, "3h6m": {SLOW: 0}},
     ),
     "a third is slow": (answers("0+100x120", "0x120", "0+66x120"), {"2h": {SLOW: 0, BURNS: 0}}),
     "all spans are INTERNAL": (answers("0+100x30", "0x30", begun="0x30"), {"30m": {BARE: 1}}),
     "no span is made": ({name: v for name, v in answers("0+100x30", "0x30").items() if "span" not in name}, {"30m": {BARE: 1}}),
     "nobody comes": (answers("100x30", "0x30"), {"30m": {BURNS: 0, SHRINKS: 0, SLOW: 0, BARE: 0}}),
 }
-DAYS = {"one of a hundred fails for three days": (answers("0+99x4380", "0+1x4380"), {"73h": {SHRINKS: 1, BURNS: 0}})}
+DAYS = {
+    "one of a hundred fails for three days": (answers("0+99x4380", "0+1x4380"), {"73h": {SHRINKS: 1, BURNS: 0}}),
+    "3 % fail for three days, then none": (
+        answers("0+97x4380 424960+100x480", "0+3x4380 13140x480"),
+        {"73h": {SHRINKS: 1, BURNS: 0}, "81h": {SHRINKS: 0}},
+    ),
+    "3 % fail for seven hours": (answers("0+100x3960 396097+97x420", "0x3960 3+3x420"), {"73h": {SHRINKS: 0, BURNS: 0}}),
+}
 # What people ask grows by 0.1 requests a second each day: what comes of it after 40 days.
 GROWTH = {"todo:requests:peak": 10, "todo:requests:growth": 2.8, "todo:requests:months_left": 10 / 2.8}
-WRONG = re.compile(
-    r'expr: "(?P<query>.*?) # (?P<of>.*?)", time: (?P<time>\w+),\s+exp: \S+ (?P<wanted>\S+)\s+got: (?P<got>\S+(?: \S+)?)'
-)
 
 
 def played(checkpoint) -> list[re.Match]:
     """What the learner's rules get wrong when days of traffic are played to them."""
-    folder = checkpoint.folder / "otel"
-    rules = [path.name for path in sorted(folder.glob("*.y*ml")) if re.search(r"^groups:", path.read_text(), re.MULTILINE)]
     grown = {
         "interval": "12h",
         "input_series": [{"series": "todo:requests:rate5m", "values": "6+0.05x80"}],
         "promql_expr_test": [asked(f"round({name}, 0.001)", "capacity", "40d", value) for name, value in GROWTH.items()],
     }
-    files = {
-        "check-minutes.yml": ("5m", [scenario(name, *it) for name, it in MINUTES.items()]),
-        "check-days.yml": ("1h", [scenario(name, *it) for name, it in DAYS.items()]),
-        "check-weeks.yml": ("12h", [grown]),
-    }
-    for name, (interval, tests) in files.items():
-        kept = {"rule_files": rules, "evaluation_interval": interval, "tests": tests}
-        (folder / name).write_text(json.dumps(kept))  # JSON is YAML, too
-    command = [obtain(PROMETHEUS).with_name("promtool"), "test", "rules", *files]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    for name in files:
-        (folder / name).unlink()
-    found = list(WRONG.finditer(done.stdout + done.stderr))
-    if done.returncode and not found:
-        refused(checkpoint, done.stdout + done.stderr)
-    return found
-
-
-def refused(checkpoint, said):
-    """promtool could not read the rules: say where."""
-    file = re.search(r"([\w.-]+\.ya?ml): ", said)
-    place, problem = stumbled(said, f"otel/{file[1]}" if file else "otel/rules.yml", checkpoint.sandbox.files())
-    checkpoint.must(
-        False,
-        "rules-refused",
-        seen=f"{place}: {problem}" if place else said.strip()[-300:],
-        expected="rules that Prometheus can read",
-        why="with one rule that cannot be read, Prometheus does not start",
-        do=f"mend {place}; `workshop tool promtool check rules src/otel/rules.yml` says the same",
-    )
+    minutes = [scenario(name, *it) for name, it in MINUTES.items()]
+    return play(checkpoint, {"5m": minutes, "1h": [scenario(name, *it) for name, it in DAYS.items()], "12h": [grown]})
 
 
 def scenario(name: str, happens: dict[str, str], moments: dict[str, dict[str, int]]) -> dict:
@@ -105,10 +88,6 @@ def scenario(name: str, happens: dict[str, str], moments: dict[str, dict[str, in
     ]
     series = [{"series": series, "values": values} for series, values in happens.items()]
     return {"interval": "1m", "input_series": series, "promql_expr_test": firing}
-
-
-def asked(query: str, of: str, moment: str, value: float) -> dict:
-    return {"expr": f"{query} # {of}", "eval_time": moment, "exp_samples": [{"labels": "{}", "value": round(value, 3)}]}
 
 
 @pytest.mark.before("alert-silent")
@@ -150,6 +129,7 @@ def test_an_alert_fires_when_the_app_breaks_leads_to_a_trace_and_ends_when_it_he
             why="Prometheus evaluates the rules of the files that `rule_files` names",
             do="write it in src/otel/rules.yml",
         )
+        wakes(checkpoint, prometheus)
         keeps(checkpoint, prometheus)
         with checkpoint.serve() as app, traffic.trouble(checkpoint.database):
             broken, fired = come(app, lambda: firing(prometheus, BURNS), errors=0.7)
@@ -211,6 +191,22 @@ def firing(prometheus, alert):
 def ratios(prometheus):
     found = prometheus.query('{__name__=~"todo:error_ratio:.*"}')
     return ", ".join(f"{series.labels['__name__']} {series.value:g}" for series in found) or "no rule has kept a share"
+
+
+def wakes(checkpoint, prometheus):
+    """Both alerts that page somebody say so by the same label."""
+    rules = [rule for group in prometheus.json("/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
+    burns, slow = (
+        {label for rule in rules if rule["name"] == name for label in rule["labels"].items()} for name in (BURNS, SLOW)
+    )
+    checkpoint.must(
+        burns & slow,
+        "pages-nobody",
+        seen=f"labels of {BURNS}: {dict(burns)}; of {SLOW}: {dict(slow)}",
+        expected="a severity that both have",
+        why="who is woken is decided by labels: an alert without the right one fires, and nobody hears it",
+        do=f"give {SLOW} the label `severity: page` in src/otel/rules.yml",
+    )
 
 
 def keeps(checkpoint, prometheus):
