@@ -20,6 +20,8 @@ def visit(checkpoint):
             page = app.get("/", traceparent=True)
             checkpoint.run("curl -s -o /dev/null")
             requests = traffic.send(app.url, traffic.plan(14, 1.2, errors=0.2, slow=0.15)).requests
+            # the span and the access line of an answer come after it
+            app.until(lambda: app.output.count('"body": "127.0.0.1 - - ') >= len(requests) + 2)
         silent = [request for request in requests if request.problem]
         checkpoint.must(
             not silent,
