@@ -7,7 +7,7 @@ import os
 import time
 from datetime import datetime, timezone
 from logging.handlers import QueueHandler, QueueListener
-from queue import Full, Queue
+from queue import Queue
 
 from flask import Response, g, request
 from opentelemetry import metrics, trace
@@ -16,16 +16,16 @@ from todo.exceptions import ExceptionFields
 from todo.masks import Mask, extra, masked
 
 log = logging.getLogger(__name__)
-dropped = metrics.get_meter(__name__).create_counter("todo.log.dropped", "{line}", "Lines that found the queue full.")
+dropped = metrics.get_meter(__name__).create_counter("todo.log.dropped", "{line}", "Lines that found too many others waiting.")
 
 
 class DroppingHandler(QueueHandler):
     """Hands lines to another thread, or drops them when too many wait there already."""
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except Full:
+        if self.queue.qsize() < 1000:
+            super().enqueue(record)
+        else:
             dropped.add(1)
 
 
@@ -51,7 +51,7 @@ class JsonFormatter(logging.Formatter):
 
 def set_up() -> None:
     """Print what is logged, from INFO on, masked, by a thread of its own."""
-    waiting = DroppingHandler(Queue(1000))
+    waiting = DroppingHandler(Queue())
     waiting.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[waiting])
     for handler in logging.getLogger().handlers:
@@ -60,7 +60,6 @@ def set_up() -> None:
     listener = QueueListener(waiting.queue, logging.StreamHandler())
     listener.start()
     atexit.register(listener.stop)
-    atexit.register(waiting.queue.join)  # runs first, for `stop` needs room in the queue
 
 
 def begin() -> None:

@@ -137,7 +137,7 @@ def test_no_request_waits_for_a_line_to_be_printed(checkpoint):
         seen="`listener.stop` raised queue.Full" if untold else "what was logged last, before Ctrl-C, is not printed",
         expected="every line that waits in the queue, before the app ends",
         why="the thread that prints ends with the app, and takes along what waits; `stop` needs room in the queue to end it",
-        do="`atexit.register(listener.stop)`, and below it `atexit.register(waiting.queue.join)`, which waits, and runs first",
+        do="`atexit.register(listener.stop)`, and a queue without a size: `enqueue` counts how many wait",
     )
 
 
@@ -151,7 +151,7 @@ def test_a_full_queue_drops_lines_and_counts_them(checkpoint):
         seen=f"--- Logging error ---, {run.app.output.count('--- Logging error ---')} times",
         expected="no word about a full queue where nothing can be printed",
         why="`QueueHandler` prints a traceback for each line that finds its queue full, in the thread of the request",
-        do="override `enqueue`: where `put_nowait` raises `queue.Full`, count and go on",
+        do="override `enqueue`: where `self.queue.qsize()` is too much, count and go on; `Queue()` needs no size then",
     )
     checkpoint.must(
         printed < 2000,
@@ -159,7 +159,7 @@ def test_a_full_queue_drops_lines_and_counts_them(checkpoint):
         seen=f"{printed} lines waited, all that were logged",
         expected="at most 1000",
         why="a queue without an end takes all memory when nothing is printed for long, and the app ends",
-        do="give the queue a size: `Queue(1000)`",
+        do="override `enqueue` of `QueueHandler`: hand on what finds less than a thousand, else count it",
     )
     counted = run.app.total("todo.log.dropped")
     checkpoint.must(
