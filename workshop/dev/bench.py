@@ -16,10 +16,13 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from workshop.checks.checkpoint import SERVES
+from workshop.checks.checkpoint import SERVES, Checkpoint
+from workshop.checks.fake_server import FakeServer, response
 from workshop.checks.process import environment
+from workshop.course import lessons
 from workshop.course.fences import ROOT
-from workshop.course.lessons import lessons
+from workshop.plugin import Session
+from workshop.scenarios import traffic
 from workshop.site import slides
 from workshop.site.__main__ import QUIET
 from workshop.site.browser import chromium, served
@@ -42,6 +45,7 @@ def main() -> None:
         rows += checks()
         rows += the_map(place)
         rows += memory()
+        rows += programs_and_trouble(place / "programs")
         rows += whole_checks(place)
     show(rows + of_site())
 
@@ -106,6 +110,43 @@ def the_map(place: Path) -> list[tuple[str, str, str]]:
     return [("the map of fifty lessons", f"{took:.2f} s", "0.2 s")]
 
 
+def programs_and_trouble(place: Path) -> list[tuple[str, str, str]]:
+    """All programs together, and what users notice of a Collector in trouble: the finished app behind one, asked by readers.
+
+    They wait for the p99 of three times ten seconds, at 20 visits a second; then 200 requests a second come to the health page."""
+    import psutil
+
+    session = Session("end", write_output=False)
+    checkpoint = Checkpoint(lessons.find("300/700/100"), "end", place, session.program)
+    begun = time.monotonic()
+    behind = [session.program(name) for name in ("jaeger", "prometheus", "logs")]
+    try:
+        with checkpoint.start("collector") as collector:
+            together = time.monotonic() - begun
+            with checkpoint.serve(jaeger=True) as app:
+                app.get("/")
+                readers = traffic.plan(20, 10, mix={"reader": 1})
+                usual = traffic.send(app.url, readers).latency(99)
+                used = sum(psutil.Process(one.process.pid).memory_info().rss for one in [*behind, collector])
+                used += sum(process.memory_info().rss for process in app.processes())
+                collector.hang()
+                hanging = traffic.send(app.url, readers).latency(99)
+                collector.kill()
+                killed = traffic.send(app.url, readers).latency(99)
+    finally:
+        session.close()
+    with FakeServer(response("page")) as server:
+        late = traffic.send(server.url, traffic.plan(200, 10, mix={"reader": 1})).late
+    return [
+        ("Jaeger, Prometheus, VictoriaLogs and the Collector, one after the other", f"{together:.1f} s", "2 s"),
+        ("the four and the app, resident", f"{used / 1e6:.0f} MB", "400 MB"),
+        ("the app's p99 with a Collector", f"{usual * 1000:.0f} ms", ""),
+        ("the same, the Collector hangs", f"{hanging * 1000:.0f} ms, {hanging / usual:.2f} ×", "1.2 ×"),
+        ("the same, the Collector was killed", f"{killed * 1000:.0f} ms, {killed / usual:.2f} ×", "1.2 ×"),
+        ("workshop traffic, 200 visits a second: the latest was late by", f"{late * 1000:.0f} ms", "20 ms"),
+    ]
+
+
 def memory() -> list[tuple[str, str, str]]:
     """Resident memory of the finished app under the agent and of Jaeger, after fifty requests."""
     import psutil
@@ -135,7 +176,7 @@ def whole_checks(place: Path) -> list[tuple[str, str, str]]:
     It is held against one start of an app with one request and a stop: the floor of a console check."""
     run(["git", "clone", "--quiet", str(ROOT), str(place / "learner")], ROOT, environment())
     learner, took = Learner(place / "learner"), {}
-    for lesson in lessons():
+    for lesson in lessons.lessons():
         if not any(SERVES.search(block.text) for block in lesson.blocks if block.kind == "command"):
             continue
         learner.installs_what_is_needed_for(lesson)
@@ -152,7 +193,7 @@ def whole_checks(place: Path) -> list[tuple[str, str, str]]:
 
 def of_site() -> list[tuple[str, str, str]]:
     """Seconds to build the site, to paint its longest lesson, to open a deck (medians); kilobytes of its heaviest page."""
-    longest = max(lessons(), key=lambda lesson: lesson.readme.stat().st_size).name
+    longest = max(lessons.lessons(), key=lambda lesson: lesson.readme.stat().st_size).name
     deck = slides.decks()[0].parent.name
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         site = Path(folder)
