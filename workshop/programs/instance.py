@@ -232,7 +232,8 @@ def taken(program: Program, port: int, purpose: str, end: str = "") -> PortTaken
 
 
 def _not_ready(program: Program, log: str, how: str) -> ProgramError:
-    last = "\n".join(log.strip().splitlines()[-5:])
+    told = re.split(r"^goroutine \d+ \[", log, maxsplit=1, flags=re.MULTILINE)[0]  # behind it Go lists its own calls
+    last = "\n".join(told.strip().splitlines()[-5:])
     error = NotReady(f"{program.title} {how}; it said last:\n{last}" if last else f"{program.title} {how} and said nothing")
     if match := re.search(r":(\d+): bind: address already in use", log):
         error = taken(program, int(match[1]), "its work")
