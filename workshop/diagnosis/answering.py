@@ -49,8 +49,8 @@ def _without_token(f: Facts) -> list[str]:
 
 
 def token_forgotten(f: Facts) -> Diagnosis | None:
-    refused = next((a for a in f.responses if a.wanted and a.status == 400 and a.status not in a.wanted), None)
-    if not refused:
+    refused = next((a for a in f.responses if a.wanted and a.status not in a.wanted), None)
+    if not refused or refused.status != 400:  # a page that failed before could not hand out a token
         return None
     said = "CSRF token is missing" in refused.text + f.output
     protected = any("CSRFProtect" in text for path, text in f.files.items() if path.endswith(".py"))
