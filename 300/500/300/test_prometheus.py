@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from workshop.checks.app import App
+from workshop.checks.rules import asked, play
 from workshop.programs.prometheus import Series
 from workshop.scenarios import traffic
 from workshop.scenarios.expected import STRETCH, Expected, Range, kind
@@ -15,6 +16,37 @@ COUNT = 'http_server_request_duration_seconds_count{job="todo"}'
 TASKS = 'todo_tasks_added_total{job="todo"}'
 FIVE_MINUTES = 300
 TASKS_ADDED, ERROR_RATIO = "todo:tasks_added:rate5m", "todo:error_ratio:rate5m"
+ANSWERED = "http_server_request_duration_seconds_count"
+ADDED = "todo_tasks_added_total"
+# What cannot be seen in the minute of a check: series a minute, and what the two rules make of them at the end.
+PLAYED = {
+    "the last two minutes have errors": (
+        {
+            f'{ANSWERED}{{job="todo",http_response_status_code="200"}}': "0+30x22",
+            f'{ANSWERED}{{job="todo",http_response_status_code="422"}}': "0+10x22",
+            f'{ANSWERED}{{job="todo",http_response_status_code="500"}}': "100x20 120+20x1",
+            f'{ANSWERED}{{job="other",http_response_status_code="500"}}': "0+90x22",
+        },
+        {f"round(sum({ERROR_RATIO}), 0.001)": 0.2},
+    ),
+    "nothing has failed yet": (
+        {f'{ANSWERED}{{job="todo",http_response_status_code="200"}}': "0+30x22"},
+        {f"round(sum({ERROR_RATIO}), 0.001)": 0},
+    ),
+    "two processes add six tasks a minute each, and three from files": (
+        {
+            f'{ADDED}{{job="todo",instance="a",todo_task_source="form"}}': "0+6x22",
+            f'{ADDED}{{job="todo",instance="b",todo_task_source="form"}}': "0+6x22",
+            f'{ADDED}{{job="todo",instance="b",todo_task_source="file"}}': "0+3x22",
+            f'{ADDED}{{job="other",instance="c",todo_task_source="form"}}': "0+60x22",
+        },
+        {
+            f'round(sum({TASKS_ADDED}{{todo_task_source="form"}}) * 60, 0.001)': 12,
+            f'round(sum({TASKS_ADDED}{{todo_task_source="file"}}) * 60, 0.001)': 3,
+            f"count({TASKS_ADDED})": 2,
+        },
+    ),
+}
 
 
 @dataclass
@@ -57,10 +89,36 @@ def visit(checkpoint) -> Visited:
         app.recorded(prometheus, ERROR_RATIO, lambda found: len(found) == 1 and lies(found[0].value, expected.share(failed)))
         tasks = tasks_added(app, prometheus, expected)
         app.recorded(prometheus, TASKS_ADDED, lambda found: by_source(found, tasks))
+        at_other_times(checkpoint)
         answers = {block.text: prometheus.query(block.text) for block in checkpoint.lesson.blocks if block.kind == "query"}
         buckets = prometheus.query(f"count by (le) ({COUNT.replace('_count', '_bucket')})")
     bounds = [float(series.labels["le"]) for series in buckets if series.labels["le"] != "+Inf"]
     return Visited(app, expected, answers, bounds, tasks)
+
+
+def at_other_times(checkpoint) -> None:
+    """The rules are right, too, when nothing fails, in the minutes after errors, and beside other apps and processes."""
+    scenarios = [
+        {
+            "interval": "1m",
+            "input_series": [
+                {"series": told, "values": values}
+                for name, values in series.items()
+                for told in sorted({name, name.replace("_count{", '_bucket{le="+Inf",')})
+            ],
+            "promql_expr_test": [asked(query, name, "22m", value) for query, value in wanted.items()],
+        }
+        for name, (series, wanted) in PLAYED.items()
+    ]
+    for wrong in play(checkpoint, {"1m": scenarios}):
+        checkpoint.must(
+            False,
+            "rule-value",
+            seen=f"{wrong['of']}: {wrong['query']} is {wrong['got']}",
+            expected=f"{float(wrong['wanted']):g}",
+            why="a rule is asked when nobody looks: when nothing fails, and when other apps and processes tell the same metric",
+            do="compare it in src/otel/rules.yml with the queries of the page",
+        )
 
 
 def tasks_added(app: App, prometheus, expected: Expected) -> Range:
