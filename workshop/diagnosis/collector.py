@@ -162,18 +162,27 @@ def variable_missing(f: Facts) -> Diagnosis | None:
 
 
 def no_health(f: Facts) -> Diagnosis | None:
-    if "Everything is ready" not in f.collector or "health_check" in _service(f, "extensions"):
+    named = "health_check" in _service(f, "extensions")
+    elsewhere = re.search(
+        r"health_check.*?endpoint:[^\n]*:(?!5316\b)\d+", "\n".join(line for _, line in _section(f, "extensions")), re.DOTALL
+    )
+    if "Everything is ready" not in f.collector or (named and not elsewhere):
         return None
     there = "health_check" in _configured(f, "extensions")
     return Diagnosis(
         "no-health-check",
         "the Collector runs, and nothing answers on port 5316"
         + (
-            f"; {_find(f, 'health_check', 'extensions')} configures health_check, and service does not name it" if there else ""
+            f"; {_find(f, 'health_check', 'extensions')} configures health_check"
+            + (" with another port" if named else ", and service does not name it")
+            if there
+            else ""
         ),
         "extensions: [health_check] below service, with the endpoint localhost:5316",
         "an extension runs only where service names it; `workshop up` and the check ask this one whether the Collector is ready",
-        f"mend `extensions` below service in {f.configuration_file}",
+        f"mend {_find(f, 'health_check', 'extensions')}"
+        if named
+        else f"mend `extensions` below service in {f.configuration_file}",
         FIRST,
     )
 
@@ -258,7 +267,8 @@ def queue_full(f: Facts) -> Diagnosis | None:
 
 def jaeger_refuses(f: Facts) -> Diagnosis | None:
     heard = re.search(
-        r"unknown service opentelemetry\.proto\.collector\.(metrics|logs)\.v1|/v1/(metrics|logs)\S*.*?\b404\b", f.collector
+        r"unknown service opentelemetry\.proto\.collector\.(metrics|logs)\.v1|:431[78]/v1/(metrics|logs)\b.*?\b404\b",
+        f.collector,
     )
     if not heard:
         return None
@@ -273,6 +283,26 @@ def jaeger_refuses(f: Facts) -> Diagnosis | None:
         "Jaeger takes traces and nothing else; what it refuses for good is dropped, and not tried again",
         f"name another exporter in the pipeline of {where}",
         HERE,
+    )
+
+
+def exporter_fails(f: Facts) -> Diagnosis | None:
+    """What an exporter last reported of whom it sends to: it tries again, or has dropped it."""
+    failed = re.findall(
+        r'(?:Exporting failed|Dropping data).*"otelcol\.component\.id": "([^"]+)".*"error": "((?:[^"\\]|\\.)+)"', f.collector
+    )
+    if not failed:
+        return None
+    name, error = failed[-1]
+    error = re.sub(r".*(?:rpc error: code = \w+ desc = |failed to make an HTTP request: )", "", error).replace('\\"', '"')
+    where = _find(f, rf"^\s+{re.escape(name)}\s*:", "exporters")
+    return Diagnosis(
+        "exporter-fails",
+        f"{where}: {name} is not rid of what it has: {error[:EXCERPT]}",
+        "an address, with its scheme and path, at which somebody takes this signal by this protocol",
+        "to its `endpoint` otlp_http adds /v1/ and the signal; a `metrics_endpoint` or `logs_endpoint` is used as it is",
+        f"compare {where} and the lines below it with the page; `workshop status` names the addresses",
+        FIRST,
     )
 
 
@@ -369,6 +399,7 @@ COLLECTOR = Stage(
     queue_full,
     loop,
     jaeger_refuses,
+    exporter_fails,
     bound_to_localhost,
     old_component,
 )

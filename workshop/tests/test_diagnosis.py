@@ -396,6 +396,14 @@ FAULTS = {
             'opentelemetry.proto.collector.metrics.v1.MetricsService"',
         )
     ),
+    "exporter-fails": door(
+        LINE.format(
+            "info",
+            "Exporting failed. Will retry the request after interval.",
+            '"otelcol.component.id": "otlp_http/jaeger", "error": "failed to make an HTTP request: Post \\"localhost:4318/v1/traces\\": '
+            'unsupported protocol scheme \\"localhost\\"", "interval": "7s"',
+        )
+    ),
     "bound-to-localhost": door(
         "",
         **{
