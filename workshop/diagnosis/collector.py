@@ -163,9 +163,9 @@ def variable_missing(f: Facts) -> Diagnosis | None:
 
 def no_health(f: Facts) -> Diagnosis | None:
     named = "health_check" in _service(f, "extensions")
-    elsewhere = re.search(
-        r"health_check.*?endpoint:[^\n]*:(?!5316\b)\d+", "\n".join(line for _, line in _section(f, "extensions")), re.DOTALL
-    )
+    written = "\n".join(line for _, line in _section(f, "extensions"))
+    port = re.search(r"health_check\S*:\s*\{?\s*endpoint:\s*\S*:(\d+)", written)
+    elsewhere = port and port[1] != "5316"
     if "Everything is ready" not in f.collector or (named and not elsewhere):
         return None
     there = "health_check" in _configured(f, "extensions")
