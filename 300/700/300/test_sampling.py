@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from workshop.checks.sandbox import ADVISOR
+from workshop.programs.instance import ProgramError
 from workshop.telemetry.otlp import Telemetry
 from workshop.telemetry.spans import Span
 
@@ -72,7 +73,7 @@ def requests(service: str) -> Sent:
 
 
 def kept(checkpoint):
-    """What was sent, what of it was kept, what Prometheus counted by name of span, what Jaeger has."""
+    """What was sent, what of it was kept, what Prometheus counted by name of span, and whether the Collector tells of itself."""
     jaeger, prometheus = checkpoint.program("jaeger"), checkpoint.program("prometheus")
     checkpoint.program("logs")
     sent = requests(f"shop-{secrets.token_hex(4)}")
@@ -99,12 +100,20 @@ def kept(checkpoint):
         collector.until(settled, 8)
         counted = lambda: {s.labels["span_name"]: s.value for s in prometheus.query(query)}  # noqa: E731
         collector.until(lambda: counted().get("GET /") == FAILED + SLOW + PLAIN, 3)
-        return sent, collector, collector.written("kept.json").spans, counted()
+        return sent, collector, collector.written("kept.json").spans, counted(), tells(collector)
+
+
+def tells(collector) -> bool:
+    """Whether the Collector has numbers of its own to show."""
+    try:
+        return bool(collector.metrics())
+    except ProgramError:
+        return False
 
 
 @pytest.mark.before("nothing-kept")
 def test_what_failed_and_what_was_slow_is_kept_and_a_share_of_the_rest(checkpoint):
-    sent, collector, spans, _ = checkpoint.shared(kept)
+    sent, collector, spans, _, _ = checkpoint.shared(kept)
     found = {span.trace_id for span in spans}
     checkpoint.must(
         found,
@@ -145,7 +154,7 @@ def test_what_failed_and_what_was_slow_is_kept_and_a_share_of_the_rest(checkpoin
 
 @pytest.mark.before("nothing-kept")
 def test_a_trace_is_kept_whole_or_not_at_all(checkpoint):
-    sent, collector, spans, _ = checkpoint.shared(kept)
+    sent, collector, spans, _, _ = checkpoint.shared(kept)
     all_of, kept_of = (Counter(span.trace_id for span in some) for some in (sent.spans, {s.span_id: s for s in spans}.values()))
     checkpoint.must(kept_of, "nothing-kept", seen="no spans in kept.json", expected="some", why="see above", behind=collector)
     torn = next((trace_id for trace_id in kept_of if trace_id in all_of and kept_of[trace_id] != all_of[trace_id]), "")
@@ -161,7 +170,7 @@ def test_a_trace_is_kept_whole_or_not_at_all(checkpoint):
 
 @pytest.mark.before("not-counted")
 def test_every_request_is_counted_before_some_are_dropped(checkpoint):
-    _, collector, _, counted = checkpoint.shared(kept)
+    _, collector, _, counted, tells_of_itself = checkpoint.shared(kept)
     is_counted(checkpoint, collector, counted)
     checkpoint.must(
         counted.get("GET /") == FAILED + SLOW + PLAIN,
@@ -171,11 +180,19 @@ def test_every_request_is_counted_before_some_are_dropped(checkpoint):
         why="a number made of what is left of a sample is wrong, and wrong otherwise for failures than for the rest",
         do="let `span_metrics` see the spans before `tail_sampling` does",
     )
+    checkpoint.must(
+        tells_of_itself,
+        "collector-silent",
+        seen="nothing answers at http://localhost:5319/metrics",
+        expected="the Collector's own numbers",
+        why="what it drops on purpose and what it loses look the same from outside; only it can tell which",
+        do="`readers` below telemetry and metrics, in the place of `level: none`",
+    )
 
 
 @pytest.mark.before("not-counted")
 def test_health_checks_are_dropped_and_what_only_looks_like_one_is_not(checkpoint):
-    sent, collector, spans, counted = checkpoint.shared(kept)
+    sent, collector, spans, counted, _ = checkpoint.shared(kept)
     is_counted(checkpoint, collector, counted)
     found = {span.trace_id for span in spans}
     healthy = counted.get("GET /health", 0)
