@@ -79,6 +79,8 @@ def ten_spans() -> bytes:
 with tempfile.TemporaryDirectory() as folder:
     ports = {HEALTH: free_port(), GRPC: free_port(), HTTP: free_port(), JAEGER: free_port()}
     text = CONFIGURATION.read_text(encoding="utf-8")
+    if not re.search(rf"\b{JAEGER}\b", text):
+        raise SystemExit(f"{CONFIGURATION} sends nothing to port {JAEGER}, at which this stands in for Jaeger, with OTLP over HTTP alone")
     for port, other in ports.items():
         text = re.sub(rf"\b{port}\b", str(other), text)
     file = Path(folder, "collector.yaml")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,13 @@ from workshop.checks.sandbox import END, MINE, START
 from workshop.course import lessons, turns
 from workshop.course.fences import LessonError
 from workshop.course.lessons import Lesson
-from workshop.diagnosis.arrival import not_up
 from workshop.diagnosis.facts import Broken, Diagnosis
 from workshop.errors import UserError
 from workshop.learner.workspace import Workspace
 from workshop.terminal import say, wrapped
 
 if TYPE_CHECKING:
+    from workshop.checks.beside import Beside
     from workshop.checks.checkpoint import Checkpoint, Record
     from workshop.programs.instance import Instance
 
@@ -66,42 +66,17 @@ class Session:
         self.checkpoints: dict[str, list[Checkpoint]] = {}
         self.notes: list[str] = []
         self.problems: list[str] = []
-        self._programs: dict[str, Instance] = {}
 
-    def program(
-        self,
-        name: str,
-        configuration: Path | None = None,
-        on_ports: Callable | None = None,
-        settings: dict[str, str] | None = None,
-    ) -> Instance:
-        """A program of the checks, started at first use; one whose ports `on_ports` is told, before it starts, is the caller's to stop.
+    @cached_property
+    def beside(self) -> Beside:
+        """The programs of the checks."""
+        from workshop.checks.beside import Beside
 
-        It finds the programs that were asked for before by their settings, such as JAEGER_GRPC_PORT, and others by the
-        `settings` that are given. Where the learner's own
-        will do, nothing is brought to this machine for it. Raises Broken when there is no quick way to it, and NotReady when
-        it does not run with that configuration."""
-        from workshop.programs import lifecycle
-        from workshop.programs.instance import NotReady, PortTaken, ProgramError
-        from workshop.programs.program import find
+        return Beside(bring=self.at != MINE)
 
-        program = find(name)
-        if on_ports is None and name in self._programs:
-            return self._programs[name]
-        known = {}
-        for other in self._programs.values():
-            known |= lifecycle.port_settings(other.program, other.ports)
-        bring = lambda line: print(line, file=sys.__stderr__)  # noqa: E731
-        bring = None if self.at == MINE and not on_ports else bring
-        try:
-            started = lifecycle.for_checks(program, configuration, {**known, **(settings or {})}, bring, on_ports)
-        except ProgramError as error:
-            if configuration and isinstance(error, (NotReady, PortTaken)):
-                raise
-            raise Broken(not_up(program, str(error))) from None
-        if on_ports is None:
-            self._programs[name] = started
-        return started
+    def program(self, *asked, **more) -> Instance:
+        """A program of the checks: `Beside.program`."""
+        return self.beside.program(*asked, **more)
 
     def record(self, lesson: Lesson) -> Record:
         """What the tests of a lesson note, shared by all of them."""
@@ -153,8 +128,8 @@ class Session:
         from workshop.checks import warm
 
         warm.stop()
-        for program in self._programs.values():
-            program.stop()
+        if "beside" in vars(self):
+            self.beside.stop()
 
 
 KEY = pytest.StashKey[Session]()

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from workshop.checks.beside import Beside
 from workshop.checks.checkpoint import SERVES, Checkpoint
 from workshop.checks.fake_server import FakeServer, response
 from workshop.checks.process import environment
 from workshop.course import lessons
 from workshop.course.fences import ROOT
-from workshop.plugin import Session
 from workshop.scenarios import traffic
 from workshop.site import slides
 from workshop.site.__main__ import QUIET
@@ -116,10 +116,10 @@ def programs_and_trouble(place: Path) -> list[tuple[str, str, str]]:
     They wait for the p99 of three times ten seconds, at 20 visits a second; then 200 requests a second come to the health page."""
     import psutil
 
-    session = Session("end", write_output=False)
-    checkpoint = Checkpoint(lessons.find("300/700/100"), "end", place, session.program)
+    beside = Beside(bring=True)
+    checkpoint = Checkpoint(lessons.find("300/700/100"), "end", place, beside.program)
     begun = time.monotonic()
-    behind = [session.program(name) for name in ("jaeger", "prometheus", "logs")]
+    behind = [beside.program(name) for name in ("jaeger", "prometheus", "logs")]
     try:
         with checkpoint.start("collector") as collector:
             together = time.monotonic() - begun
@@ -134,7 +134,7 @@ def programs_and_trouble(place: Path) -> list[tuple[str, str, str]]:
                 collector.kill()
                 killed = traffic.send(app.url, readers).latency(99)
     finally:
-        session.close()
+        beside.stop()
     with FakeServer(response("page")) as server:
         late = traffic.send(server.url, traffic.plan(200, 10, mix={"reader": 1})).late
     return [
