@@ -49,10 +49,10 @@ def unit_changed(f: Facts) -> Diagnosis | None:
 
 
 def nothing_exported(f: Facts) -> Diagnosis | None:
-    if not _none_on_console(f) or not f.spans:
+    plain_tee = re.search(r"\|\s*tee\s+(?!-i\b|--ignore-interrupts)", f.run_sh)
+    if not _none_on_console(f) or not (f.spans or plain_tee):
         return None
     setting = f.settings.get("OTEL_METRIC_EXPORT_INTERVAL")
-    plain_tee = re.search(r"\|\s*tee\s+(?!-i\b|--ignore-interrupts)", f.run_sh)
     return Diagnosis(
         "nothing-exported",
         f"{len(f.spans)} spans on the console, and not a single metric"
