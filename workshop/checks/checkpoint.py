@@ -99,7 +99,7 @@ class Checkpoint:
         At the learner's own `src/` the shell finds what the learner's finds; for a replay the lesson's packages are active."""
         mine = self.at == MINE and self._prefix is None
         base = shell_environment() if mine else environment(self._prefix or packages(self.lesson))
-        observed = {"PYTHONPATH": str(OBSERVE), "WORKSHOP_HELD": str(self.held)}
+        observed = {"PYTHONPATH": str(OBSERVE), "WORKSHOP_HELD": str(self.held), "WORKSHOP_LESSON": self.lesson.name}
         return {**base, **observed, "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}"}
 
     def variables(self, **more: str) -> dict[str, str]:

@@ -79,7 +79,7 @@ def from_clone(place: Path, tool: str) -> list[tuple[str, str, str]]:
 def checks() -> list[tuple[str, str, str]]:
     """One console check against an empty pytest around its floor, one Jaeger check against the console check, a red one."""
     console_test = "300/300/100/test_first_span.py::test_a_request_that_carries_a_trace_continues_it"
-    jaeger_test = "300/300/300/test_in_jaeger.py::test_the_trace_arrives_where_only_http_is_let_through"
+    jaeger_test = "300/300/300/test_in_jaeger.py::test_a_request_that_carries_a_trace_continues_it_in_jaeger"
     floor = seconds(pytest_of(str(FLOOR)))
     console = seconds(pytest_of("--at", "end", console_test))
     jaeger = seconds(pytest_of("--at", "end", jaeger_test))

@@ -36,6 +36,7 @@ def in_docker(docker, tmp_path: Path):
     learners = []
 
     def lead(learner: Learner) -> Learner:
+        shutil.rmtree(learner.clone / "src" / "otel", ignore_errors=True)  # the lessons' files name the well-known ports
         ports = [port_settings(program, free_ports(program)) for program in programs().values()]
         learner.env |= {**docker, "XDG_CACHE_HOME": str(tmp_path / "cache"), **{k: v for one in ports for k, v in one.items()}}
         learners.append(learner)
