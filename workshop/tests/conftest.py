@@ -12,8 +12,8 @@ import pytest
 from workshop.course import lessons
 from workshop.course.lessons import Lesson
 from workshop.learner.workspace import Workspace
-from workshop.programs.lifecycle import for_checks, needed
-from workshop.programs.methods import at_hand, obtain
+from workshop.programs.lifecycle import for_checks
+from workshop.programs.methods import obtain
 from workshop.programs.program import find
 from workshop.tests.learner import Learner
 
@@ -142,17 +142,8 @@ def learner(clone: Path) -> Learner:
 
 @pytest.fixture(scope="session")
 def brought():
-    """Brings a program that a lesson needs, and returns its executable.
-
-    One that no lesson needs yet is not built for a test: without it the test is left out."""
-
-    def bring(name: str) -> Path:
-        program = find(name)
-        if program not in needed(lessons.lessons()[-1].name) and at_hand(program) is None:
-            pytest.skip(f"no lesson needs {program} yet; `python3 -m workshop.programs {name}` brings it")
-        return obtain(program)
-
-    return bring
+    """Brings a program, and returns its executable."""
+    return lambda name: obtain(find(name))
 
 
 @pytest.fixture(scope="session")
