@@ -6,6 +6,7 @@ The images have the pinned names and hold the executables that `workshop up` use
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -45,8 +46,11 @@ ENTRYPOINTS = {
 }
 
 
+FORBIDDEN = re.compile("permission denied|operation not permitted", re.IGNORECASE)
+
+
 class NoEngine(Exception):
-    """No Docker engine can run here; the message says why."""
+    """This machine has no Docker engine, or forbids to run one; the message says why. One that is merely broken is a failure."""
 
 
 @contextmanager
@@ -64,7 +68,7 @@ def engine(progress: Callable[[str], None]) -> Iterator[dict[str, str]]:
         (folder / "cli-plugins").mkdir()
         shutil.copy2(compose, folder / "cli-plugins" / "docker-compose")
         env = {"DOCKER_HOST": f"unix://{folder}/docker.sock", "DOCKER_CONFIG": str(folder)}
-        with _running(folder, env):
+        with running(folder, env):
             for program in programs().values():
                 image(program, folder, {**os.environ, **env}, progress)
             yield env
@@ -73,7 +77,8 @@ def engine(progress: Callable[[str], None]) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _running(folder: Path, env: dict[str, str]) -> Iterator[None]:
+def running(folder: Path, env: dict[str, str]) -> Iterator[None]:
+    """A `dockerd` that keeps all that it has in this folder, ready. Raises NoEngine, or RuntimeError for one that is broken."""
     own = [
         f"--data-root={folder}/data",
         f"--exec-root={folder}/exec",
@@ -87,8 +92,8 @@ def _running(folder: Path, env: dict[str, str]) -> Iterator[None]:
         while process.poll() is None and not _answers(env) and time.monotonic() < deadline:
             pause.wait(0.1)
         if not _answers(env):
-            last = (folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
-            raise NoEngine(f"dockerd does not start: {' '.join(last)}")
+            last = " ".join((folder / "log").read_text(errors="replace").strip().splitlines()[-1:])
+            raise (NoEngine if FORBIDDEN.search(last) else RuntimeError)(f"dockerd does not start: {last}")
         yield
     finally:
         process.terminate()

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -14,20 +15,19 @@ import pytest
 from workshop.programs.lifecycle import free_ports, port_settings
 from workshop.programs.program import programs
 from workshop.setup.commands import run
-from workshop.tests.docker.engine import NoEngine, engine
+from workshop.tests.docker.engine import NoEngine, engine, running
 from workshop.tests.learner import Learner
 
 
 @pytest.fixture(scope="session")
 def docker(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    running = engine(lambda line: terminal and terminal.write_line(line))
-    try:
-        env = running.__enter__()
-    except NoEngine as why:
-        pytest.skip(f"nothing is said here of the way through Docker: {why}")
-    yield env
-    running.__exit__(None, None, None)
+    with ExitStack() as stack:
+        try:
+            env = stack.enter_context(engine(lambda line: terminal and terminal.write_line(line)))
+        except NoEngine as why:  # a learner's machine need not have one; the pipeline installs it and runs as root
+            pytest.skip(f"nothing is said here of the way through Docker: {why}")
+        yield env
 
 
 @pytest.fixture
@@ -103,3 +103,12 @@ def test_compose_alone_is_jaeger_alone(learner, in_docker):
     assert [one["Config"]["Image"] for one in containers(learner.env)] == [programs()["jaeger"].image_tag]
     assert "todo" not in learner.runs("workshop status")
     learner.runs("docker compose down")
+
+
+@pytest.mark.parametrize("last, told", [("mount: operation not permitted", NoEngine), ("bad storage driver", RuntimeError)])
+def test_an_engine_that_is_broken_is_a_failure_and_one_that_is_forbidden_is_said(tmp_path, monkeypatch, last, told):
+    (tmp_path / "dockerd").write_text(f"#!/bin/sh\necho '{last}'\nexit 1\n")
+    (tmp_path / "dockerd").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(told, match=last), running(tmp_path, {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"}):
+        pass
