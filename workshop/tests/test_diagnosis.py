@@ -717,6 +717,8 @@ def test_what_fails_in_the_background_is_shown_without_a_change_of_the_app(tmp_p
         checkpoint = turned(tmp_path / str(number), lesson, diff("src/todo/views.py", first_line, *imports, f"+    {work}"))
         with checkpoint.serve() as app:
             app.get("/health")
+            # The work may still run when the request is answered.
+            assert app.until(lambda noted=checkpoint.held: noted.exists() and '"raised": "' in noted.read_text("utf-8")), what
         found = rung_of(lambda checkpoint=checkpoint: checkpoint.must(False, "no-work", "no work", "work", "it is due"))
         assert found.rung == rung, what
         if rung != "no-work":
