@@ -130,6 +130,7 @@ class Process:
         """The processes of the command that run now, as psutil knows them."""
         import psutil
 
+        self._popen.poll()  # one that has ended, and whose end nobody has asked for, would still be known
         try:
             first = psutil.Process(self._popen.pid)
             found = [first, *first.children(recursive=True)]

@@ -277,5 +277,5 @@ def kept_when_ended_by(checkpoint, prometheus, number: int) -> float:
             app.get("/")
         for process in app.processes():
             process.send_signal(number)
-        assert app.until(lambda: not any(process.is_running() and process.status() != "zombie" for process in app.processes()))
+        assert app.until(lambda: not app.processes())
     return arrived(prometheus) - before
