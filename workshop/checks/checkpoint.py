@@ -40,7 +40,7 @@ from workshop.telemetry.console import Console
 from workshop.telemetry.spans import Span
 
 OBSERVE = Path(__file__).with_name("observe")
-SERVES = re.compile(r"\bsh (run|advisor|old)\.sh\b")
+SERVES = re.compile(r"\bsh (?!search\b)[\w-]+\.sh\b")
 
 
 @dataclass(frozen=True)
