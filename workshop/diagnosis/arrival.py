@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from workshop.diagnosis.backend import ANSWERS, WORDS
 from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage, words
 from workshop.diagnosis.settings import Setting
 from workshop.programs.jaeger import JAEGER
@@ -174,6 +175,8 @@ ARRIVAL = Stage(
     not_exported,
     endpoint_without_scheme,
     endpoint_of_wrong_kind,
+    *WORDS,
+    *ANSWERS,
     unreachable,
     not_arrived,
 )

@@ -22,6 +22,7 @@ from workshop.telemetry.spans import Span
 from workshop.terminal import wrapped
 
 if TYPE_CHECKING:
+    from workshop.diagnosis.backend import Backend
     from workshop.diagnosis.kept import Kept
     from workshop.diagnosis.stored import Store
 
@@ -92,7 +93,8 @@ class Facts:
     `lacks` names what a verb asked for and did not find. `held` is what was raised in a thread's Future and nobody asked for,
     `ended` what ended a thread. `logs`, `lines` of the terminal and `span` are where a verb looked for a record that says `text`.
     `metric` is the one that a verb asks about; it is to come to `expected`, and to have at most so many series, where given.
-    `store` is the Prometheus, and `kept` the log store, in which a verb found something missing.
+    `store` is the Prometheus, and `kept` the log store, in which a verb found something missing,
+    and `backend` the one that a check has played.
     `collector` is what the Collector has said, on its `configuration` below `src/`.
     `packages` looks up those of the environment in which the app runs; `inactive` is the one that the learner's shell misses."""
 
@@ -122,6 +124,7 @@ class Facts:
     most: int | None = None
     store: Store | None = None
     kept: Kept | None = None
+    backend: Backend | None = None
     lacks: str = ""
     held: str = ""
     ended: str = ""

@@ -21,6 +21,7 @@ from workshop.course.turns import of as turns_of
 from workshop.diagnosis import facts
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.arrival import ARRIVAL
+from workshop.diagnosis.backend import BACKEND, Backend
 from workshop.diagnosis.background import BACKGROUND
 from workshop.diagnosis.collector import COLLECTOR
 from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Response, climb
@@ -36,7 +37,7 @@ from workshop.telemetry.metrics import HistogramPoint, Metric, NumberPoint
 from workshop.telemetry.spans import Span
 
 SIGNALS = (*METRICS, *POINTS, *LOGS, level_swallowed, console_silent, *PLACED, *KEPT)
-ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *COLLECTOR, *SIGNALS)
+ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *COLLECTOR, *SIGNALS, *BACKEND)
 RUN_SH = """\
 export OTEL_SERVICE_NAME=todo
 export OTEL_TRACES_EXPORTER=console,otlp
@@ -143,6 +144,12 @@ def keeping(*lines: str, output: str = HEALTHY.output, **kept) -> dict:
         "output": output,
         "kept": Kept(**kept),
     }
+
+
+def lost_by(said: str, asked_of: dict | None = None, path: str = "/otlp/v1/traces") -> dict:
+    """What a backend lacks, as the exporter said; it was asked with these headers, where the check has played it."""
+    played = Backend("http://localhost:5350/otlp", "Basic MTI6YQ==", [(path, asked_of)]) if asked_of is not None else None
+    return {"output": f"{said}\n", **({"backend": played} if played else LOST)}
 
 
 TO_STORE = (
@@ -437,6 +444,36 @@ FAULTS = {
         output="WARNING:Transient error HTTPConnectionPool(host='localhost', port=9429): Max retries exceeded with url: /insert "
         "encountered while exporting logs batch, retrying in 0.94s.\n",
     ),
+    "header-format": lost_by(
+        "Header format invalid! Header values in environment variables must be URL encoded per the OpenTelemetry Protocol Exporter "
+        "specification or a comma separated list of name=value occurrences: Authorization=Basic%20MTI6\nYQ=="
+    ),
+    "proxy-between": lost_by(
+        "Transient error HTTPConnectionPool(host='localhost', port=9): Max retries exceeded with url: http://x/v1/traces (Caused by "
+        "ProxyError('Unable to connect to proxy')) encountered while exporting spans batch, retrying in 1.13s."
+    ),
+    "tls-to-plain": lost_by(
+        "Transient error HTTPSConnectionPool(host='x', port=443): Max retries exceeded with url: /v1/traces (Caused by SSLError("
+        "SSLError(1, '[SSL: WRONG_VERSION_NUMBER] wrong version number'))) encountered while exporting spans batch, retrying in 1s."
+    ),
+    "certificate-unknown": lost_by(
+        "Transient error HTTPSConnectionPool(host='x', port=443): Max retries exceeded with url: /v1/traces (Caused by SSLError("
+        "SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed'))) encountered while exporting"
+    ),
+    "key-refused": lost_by("Failed to export spans batch code: 401, reason: Unauthorized"),
+    "key-forbidden": lost_by("Failed to export spans batch code: 403, reason: Forbidden"),
+    "rate-limited": lost_by("Transient error Too Many Requests encountered while exporting spans batch, retrying in 2.00s."),
+    "body-too-large": lost_by("Failed to export spans batch code: 413, reason: Request Entity Too Large"),
+    "plain-to-tls": lost_by(
+        "Transient error ('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer')) encountered while exporting",
+        asked_of={"Authorization": "Basic MTI6YQ=="},
+    ),
+    "backend-silent": lost_by(
+        "Failed to export spans batch due to timeout, max retries or shutdown.", asked_of={"Authorization": "Basic MTI6YQ=="}
+    ),
+    "path-doubled": lost_by("Failed to export spans batch code: 404", asked_of={}, path="/otlp/v1/traces/v1/traces"),
+    "path-missing": lost_by("Failed to export spans batch code: 404", asked_of={}, path="/v1/traces"),
+    "key-missing": lost_by("", asked_of={"'authorization": "Basic MTI6YQ=="}),
     "not-arrived": {
         **LOST,
         "output": '            "exception.message": "HTTPConnectionPool(port=5002): Max retries exceeded"\n',
