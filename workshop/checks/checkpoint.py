@@ -6,6 +6,7 @@ telemetry. A verb that finds otherwise climbs the diagnosis ladder and raises `B
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -276,6 +277,17 @@ class Checkpoint:
         """Let what is served from now on tell what its threads raise and leave attached, for the verbs of `Background`."""
         shutil.copy(OBSERVE / "watched.py", self.folder)
         self.environment["FLASK_APP"] = "watched"
+
+    def fence(self) -> None:
+        """Let what is served from now on reach this machine and no other; `asked` has the hosts that it asked for in vain."""
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(OBSERVE), str(OBSERVE / "fence")])
+        self.environment["WORKSHOP_ASKED"] = str(self.folder.with_name("asked.txt"))
+
+    @property
+    def asked(self) -> list[str]:
+        """The hosts beyond this machine that were asked for since `fence`."""
+        file = self.folder.with_name("asked.txt")
+        return sorted(set(file.read_text(encoding="utf-8").split())) if file.exists() else []
 
     def run(self, command: str, folder: Path | None = None, seconds: float = 60, **env: str) -> Result:
         """Run the lesson's command that begins so, in the copy of `src/`, and compare the output block below it.

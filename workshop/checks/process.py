@@ -21,7 +21,9 @@ from workshop.checks import warm
 from workshop.setup.commands import defer_signals
 from workshop.telemetry.console import COLOR
 
-INHERITED = re.compile(r"^(OTEL_|FLASK_|GUNICORN_|WERKZEUG_|PYTHON(PATH|HOME|STARTUP)$|(https?|all|no|grpc)_proxy$)", re.I)
+INHERITED = re.compile(
+    r"^(OTEL_|APPLICATIONINSIGHTS_|FLASK_|GUNICORN_|WERKZEUG_|PYTHON(PATH|HOME|STARTUP)$|(https?|all|no|grpc)_proxy$)", re.I
+)
 # Settings of the check itself: short batches, and a dead endpoint that gives up at once (facts of SDK 1.45).
 FAST_EXPORT = {
     "OTEL_BSP_SCHEDULE_DELAY": "200",
@@ -33,7 +35,7 @@ FAST_EXPORT = {
 
 
 def inherited() -> dict[str, str]:
-    """What the shell exports and an app would notice: `OTEL_*`, `FLASK_*`, where Python looks for modules, proxies."""
+    """What the shell exports and an app would notice: settings of OpenTelemetry, Azure and Flask, Python's paths, proxies."""
     return {name: value for name, value in sorted(os.environ.items()) if INHERITED.match(name)}
 
 

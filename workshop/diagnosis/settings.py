@@ -74,7 +74,7 @@ def read(text: str, where: str = "src/run.sh") -> dict[str, Setting]:
             if match := ASSIGNED.match(word):
                 name, value = match[1], _unquoted(_expanded(match[2], shell))
                 shell[name] = value
-                if name.startswith("OTEL_"):
+                if name.startswith(("OTEL_", "APPLICATIONINSIGHTS_")):
                     variables[name] = Setting(name, value, f"{where}:{line}", name, not alone)
         for flag, value, line in _flags([(_expanded(word, shell), line) for word, line in words]):
             name = _variable(flag)

@@ -17,6 +17,7 @@ from workshop.course.pins import canonical, pins
 from workshop.doctor.machine import GB, NEEDED, TYPED, Beside, Machine
 
 OK, NOTE, FIX = "ok", "note", "fix"
+CONNECTION_STRING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 PLENTY, LEAST = 1 * GB, 0.3 * GB
 APP_AND_BROWSER = 0.4 * GB
 
@@ -43,7 +44,7 @@ def examine(m: Machine) -> list[Finding]:
     if "packaging" in m.packages:
         installed += [release(m), sqlalchemy(m), dependencies(m)]
     here = [commands(m), *ports(m), *map(partial(program, m), m.programs), docker(m), disk(m), *memory(m)]
-    shell = [*variables(m), *proxies(m), *interrupts(m), encoding(m)]
+    shell = [*variables(m), *connection_strings(m), *proxies(m), *interrupts(m), encoding(m)]
     return [*first, environment(m), *installed, *here, *shell, repository(m), *source(m)]
 
 
@@ -294,7 +295,7 @@ def variables(m: Machine) -> list[Finding]:
         exporter = re.match(r"OTEL_(TRACES|METRICS|LOGS)_EXPORTER$", name) if names_are_known else None
         known = settings.exporters(exporter[1].lower()) if exporter else frozenset()
         wrong = [word for word in re.split(r"[,\s]+", value) if word and word not in known]
-        if name.lower().endswith("_proxy"):
+        if name.lower().endswith("_proxy") or (name == CONNECTION_STRING and "your shell" in m.connection_strings):
             continue
         if exporter and wrong:
             right = settings.nearest(wrong[0], known) or "console"
@@ -317,6 +318,20 @@ def variables(m: Machine) -> list[Finding]:
         expected = "only what the lessons set: your app reads these too"
         found.append(Finding(NOTE, "variables", seen, expected, f"`unset {' '.join(others)}`"))
     return found or [Finding(OK, "variables", "none that an app would read: no OTEL_, FLASK_, PYTHONPATH")]
+
+
+def connection_strings(m: Machine) -> list[Finding]:
+    """Whether the exporter for Azure can read what it is told, and is told where to send."""
+    from workshop.diagnosis.connection_string import fault
+
+    found = []
+    for place, value in m.connection_strings.items():
+        if wrong := fault(value):
+            seen = f"{CONNECTION_STRING} of {place} has {wrong.seen}"
+            found.append(Finding(FIX, "azure", seen, wrong.expected, f"{wrong.do}, in {place}"))
+        else:
+            found.append(Finding(OK, "azure", f"{CONNECTION_STRING} of {place} has a key and an address"))
+    return found
 
 
 def proxies(m: Machine) -> list[Finding]:

@@ -104,6 +104,7 @@ class Machine:
     encodings: tuple[str, ...] = ("utf-8",)
     unwritable: dict[str, OSError] = field(default_factory=dict)
     shadows: tuple[str, ...] = ()
+    connection_strings: dict[str, str] = field(default_factory=dict)  # place: what it says to Azure's exporter
 
 
 def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] | None = None) -> Machine:
@@ -164,6 +165,7 @@ def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] |
         encodings=(locale.getpreferredencoding(False), sys.getfilesystemencoding()),
         unwritable={str(path): error for path in sorted(set(map(_existing, watched))) if (error := _unwritable(path))},
         shadows=Sandbox(root / "src").shadows(),
+        connection_strings=_connection_strings(root),
     )
 
 
@@ -305,6 +307,16 @@ def _exported() -> dict[str, str]:
 
     found = {name: value for name, value in inherited().items() if not re.match(r"PYTHON(?!PATH$|HOME$)", name)}
     return {**found, **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}}
+
+
+def _connection_strings(root: Path) -> dict[str, str]:
+    from workshop.diagnosis.connection_string import NAME
+    from workshop.diagnosis.settings import read
+
+    scripts = sorted((root / "src").glob("*.sh"))
+    settings = [read(file.read_text(errors="replace"), f"src/{file.name}").get(NAME) for file in scripts]
+    found = {setting.where: setting.value for setting in settings if setting and setting.plain}
+    return {**found, **({"your shell": os.environ[NAME]} if NAME in os.environ else {})}
 
 
 def _system_proxy() -> str:

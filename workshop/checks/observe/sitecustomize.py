@@ -6,6 +6,12 @@ from pathlib import Path
 import workshop_observe
 
 workshop_observe.watch()
+try:
+    import workshop_fence
+
+    workshop_fence.raise_fence()
+except ImportError:
+    pass  # this check has none
 sys.path[:] = [folder for folder in sys.path if folder != str(Path(__file__).parent)]
 itself = sys.modules.pop("sitecustomize")
 try:
