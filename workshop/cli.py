@@ -79,6 +79,31 @@ class Weights(click.ParamType):
         return found or value
 
 
+class OneRequest(click.ParamType):
+    """A method, a path and perhaps a form, such as POST /add text=Milk."""
+
+    name = "request"
+
+    def convert(self, value, param, ctx):
+        method, _, rest = value.partition(" ")
+        path, _, form = rest.partition(" ")
+        if not method.isalpha() or not path.startswith("/"):
+            self.fail(f"{value!r} is not a method and a path, such as 'POST /add text=Milk'", param, ctx)
+        return method.upper(), path, form
+
+
+class Header(click.ParamType):
+    """A header's name and value."""
+
+    name = "name: value"
+
+    def convert(self, value, param, ctx):
+        name, colon, content = value.partition(":")
+        if not colon or not name.strip():
+            self.fail("a header is a name, a colon and a value, such as 'Accept: text/html'", param, ctx)
+        return name.strip(), content.strip()
+
+
 LESSON, PROGRAM, SHARE = LessonName(), ProgramName(), click.FloatRange(0, 1)
 AUTHORS = "For authors"
 OF_A_DIFF = {"-": "red", "+": "green", "@": "cyan"}
@@ -558,6 +583,90 @@ def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, ag
         answers = sys.stdin.buffer
     given = read_answers(answers.read(100_000), getattr(answers, "name", "<stdin>"), quiz.questions) if answers else None
     ctx.exit(0 if take(quiz, given) else 1)
+
+
+@main.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=".", help="Where it is started (default: here).")
+@click.option("--venv", type=click.Path(path_type=Path), help="Its virtual environment (default: .venv in its folder).")
+@click.option("--get", "paths", multiple=True, metavar="PATH", help="What to ask for; more than once for more (default: /).")
+@click.option("--send", "others", type=OneRequest(), multiple=True, help="Another request, such as 'POST /add text=Milk'.")
+@click.option("--header", "headers", type=Header(), multiple=True, help="A header of each request: 'Cookie: …'.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where it listens, if it does so on several ports.")
+@click.option("--otlp", type=click.IntRange(1, 65535), multiple=True, help="A port that it has in its code for telemetry.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=20, show_default=True, help="Until it must listen.")
+@click.option("--signals", is_flag=True, help="Start it once more, and see what SIGTERM loses.")
+@click.option("--least", type=click.FloatRange(0, 100), default=0, help="The score below which the exit status is 1.")
+@click.option("--strict", is_flag=True, help="Exit status 1 also for what hides in it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to this file, as a page.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def examine(
+    ctx: click.Context, command: tuple[str, ...], folder: Path, venv: Path | None, paths: tuple, others: tuple, headers: tuple,
+    port: int, otlp: tuple, seconds: float, signals: bool, least: float, strict: bool, as_json: bool, html: Path | None,
+) -> None:  # fmt: skip
+    """Examine the telemetry of an app of your own.
+
+    COMMAND starts it, in its own folder and environment; its exporters are turned to us, and nothing else. It is asked by GET,
+    stopped as Ctrl-C does it, and judged: the rungs from its start to its telemetry, the Instrumentation Score, and what the
+    lessons taught to look for.
+
+    The exit status is 0 when all rungs hold and the score is not below `--least`, 1 when not, and 3 when it could not be examined.
+
+    \b
+    Examples:
+      workshop examine -- opentelemetry-instrument flask run
+      workshop examine --folder ../mine --get / --get /api/items -- sh run.sh
+      workshop examine --least 90 --json -- gunicorn app:app
+    """
+    from workshop.checks.process import keep_children_interruptible
+    from workshop.examine import examination, report
+    from workshop.examine.subject import Plan, found_environment
+    from workshop.setup.commands import end_by_signals
+
+    requests = tuple(("GET", path if path.startswith("/") else f"/{path}", "") for path in paths) + others
+    plan = Plan(
+        command,
+        folder.resolve(),
+        requests or Plan.requests,
+        dict(headers),
+        port,
+        seconds,
+        venv.absolute() if venv else found_environment(folder.resolve()),
+    )
+    if html:
+        _must_be_writable(html)
+    end_by_signals()
+    keep_children_interruptible()
+    found = examination.examine(plan, otlp, signals, least, strict)
+    click.echo(report.as_json(found) if as_json else report.text(found))  # as it is
+    if html:
+        html.write_text(report.html(found), encoding="utf-8")
+    ctx.exit(found.exit_code)
+
+
+def _must_be_writable(path: Path) -> None:
+    """Raises UserError where a file cannot be written, before any work is done for it."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}. Name a file that you may write, with `--html`.") from None
+
+
+@main.command()
+@click.argument("lesson", type=LESSON)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def copy(lesson: Lesson, folder: Path) -> None:
+    """Put the app as it is when LESSON ends into FOLDER.
+
+    Files that are there stay as they are. Your src/ is not touched.
+
+    Example: workshop copy 300/200/300 /tmp/app
+    """
+    from workshop.learner.workspace import put
+
+    written = put(replay(lesson), folder)
+    say(f"{folder}: {written} files of the app as it is when {lesson.name} ends.")
 
 
 @main.command()
