@@ -46,7 +46,7 @@ class JsonFormatter(logging.Formatter):
             line["span_id"] = trace.format_span_id(span.span_id)
         if record.exc_info:
             line["exception"] = masked(self.formatException(record.exc_info))
-        return json.dumps(line | extra(record), default=lambda other: masked(str(other)))
+        return json.dumps(line | extra(record), default=str)
 
 
 def set_up() -> None:
@@ -60,6 +60,7 @@ def set_up() -> None:
         handler.addFilter(Mask())
     listener = QueueListener(waiting.queue, logging.StreamHandler())
     listener.start()
+    atexit.register(setattr, waiting, "enqueue", listener.handle)  # comes second: what is registered last is called first
     atexit.register(listener.stop)
 
 

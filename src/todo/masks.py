@@ -28,10 +28,12 @@ def masked(value: object, name: str = "") -> object:
         return {key: masked(part, str(key)) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [masked(part) for part in value]
-    if isinstance(value, str):
-        for pattern, instead in MASKS:
-            value = pattern.sub(instead, value)
-    return value
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    text = str(value)  # what is no text becomes one where it is told
+    for pattern, instead in MASKS:
+        text = pattern.sub(instead, text)
+    return text
 
 
 class Mask(logging.Filter):

@@ -53,20 +53,15 @@ def add():
 @bp.post("/tasks/<id:task_id>/undo", defaults={"done": False})
 def mark(task_id: int, done: bool):
     """Mark a task as done, or as not done yet."""
-    if done:
-        measure(task_id)
+    still_open = db.update(Task).where(Task.id == task_id, Task.done_at.is_(None)).values(done_at=now())
+    opened = db.session.scalars(still_open.returning(Task.created_at)).all() if done else []
     answer = change(db.update(Task).where(Task.id == task_id).values(done_at=now() if done else None))
+    for created_at in opened:
+        time_to_done.record(seconds_since(created_at))
     if done:
         number = {"todo.task.id": task_id}
         events.emit(event_name="todo.task.done", severity_number=SeverityNumber.INFO, body="A task is done.", attributes=number)
     return answer
-
-
-def measure(task_id: int) -> None:
-    """Measure how long a task was open, if it still is."""
-    still_open = db.update(Task).where(Task.id == task_id, Task.done_at.is_(None)).values(done_at=now())
-    for created_at in db.session.scalars(still_open.returning(Task.created_at)):
-        time_to_done.record(seconds_since(created_at))
 
 
 @bp.post("/tasks/<id:task_id>/delete")

@@ -26,7 +26,7 @@ from workshop.course.pins import compared
 from workshop.diagnosis import facts, stages
 from workshop.diagnosis.background import BACKGROUND
 from workshop.diagnosis.configuration import misspelt_setting
-from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Rung, Stage
+from workshop.diagnosis.facts import Broken, Diagnosis, Dropped, Facts, Rung, Stage
 from workshop.diagnosis.starting import STARTS
 from workshop.setup.ports import free_port, is_listening, port_owner
 from workshop.telemetry.console import Console, read_console, unfolded
@@ -171,7 +171,7 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
             "shadows": self.checkpoint.sandbox.shadows(),
             "packages": lambda: compared(self.checkpoint.lesson, self.checkpoint.active),
             "inactive": self._inactive(),
-            **self._background(),
+            **self._noted(),
         }
         return Facts(**{**known, **more})
 
@@ -203,19 +203,22 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
         there = [name for name in ("flask", "opentelemetry-instrument") if (root / ".venv" / "bin" / name).exists()]
         return ".venv" if any(shutil.which(name, path=self._environment["PATH"]) is None for name in there) else ""
 
-    def _background(self) -> dict[str, str]:
-        """What ended threads of the app, and what was raised into a Future that nobody asked for it, as tracebacks."""
+    def _noted(self) -> dict:
+        """What ended threads of the app, and what was raised into a Future that nobody asked for it, as tracebacks; dropped log records."""
         ended: list[str] = []
+        dropped: list[Dropped] = []
         held: dict[str, str] = {}
+        unswap = self.checkpoint.sandbox.unswap
         for note in self._notes():
-            if "thread" in note:
+            if "filter" in note:
+                dropped.append(Dropped(unswap(note["filter"]), note["returned"], unswap(note["said"])))
+            elif "thread" in note:
                 ended.append(note["raised"])
             elif note.get("raised"):
                 held[note["future"]] = note["raised"]
             elif "future" in note:
                 held.pop(note["future"], None)
-        unswap = self.checkpoint.sandbox.unswap
-        return {"ended": unswap("\n".join(ended)), "held": unswap("\n".join(held.values()))}
+        return {"ended": unswap("\n".join(ended)), "held": unswap("\n".join(held.values())), "dropped": dropped}
 
     def _notes(self) -> list[dict]:
         """What `observe/` has noted of this copy's processes."""

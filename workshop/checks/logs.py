@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from workshop.diagnosis.kept import KEPT, Kept
-from workshop.diagnosis.logs import LOGS, PLACED, console_silent, handler_twice, level_swallowed
+from workshop.diagnosis.logs import LOGS, PLACED, console_silent, filter_drops, handler_twice, level_swallowed
 from workshop.programs import logs as store
 from workshop.telemetry.console import read_lines
 from workshop.telemetry.logs import LogRecord
@@ -49,7 +49,7 @@ class Logs:
                 ),
                 lacks="a log record",
                 logs=logs,
-                text=text,
+                text=text or event_name,
             )
         inside = {span.span_id, *(below.span_id for below in self.below(span))}
         found = [log for log in alike if log.trace_id == span.trace_id and log.span_id in inside]
@@ -79,6 +79,7 @@ class Logs:
         (counted,) = logs.query(f'service.name:="{self.service}" | stats count() rows')
         own = logs.log.read_text(errors="replace") if logs.log.exists() else ""
         self.require(
+            filter_drops,
             KEPT,
             kept=Kept(store.LOGS.numbers["http"], own, int(counted["rows"])),
             lacks="a log record in the log store",

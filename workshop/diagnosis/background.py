@@ -10,8 +10,8 @@ BEGIN = re.compile(r"^(?:Exception in thread (\S+).*|Process (\S+):)\n(?=Traceba
 
 # What Python says of work in threads, and what cures it wherever it was said.
 CURES = {
-    "Working outside of application context": "do the thread's work inside of `with app.app_context():`; "
-    "hand it the app itself, which is `current_app._get_current_object()` in the request",
+    "Working outside of application context": "do the work inside of `with app.app_context():`; "
+    "where a request begins it, hand on the app itself: `current_app._get_current_object()`",
     "Working outside of request context": "read what the thread needs of the request before `submit`, and hand it that",
     r"cannot enter context: .* is already entered": "make one copy of the context for each piece of work: "
     "one `Context` of Python's serves one thread at a time",
@@ -31,7 +31,7 @@ def in_the_background(f: Facts) -> Diagnosis | None:
     begun = list(BEGIN.finditer(output))
     if not begun:
         return None
-    part = _first_traceback(output[begun[-1].end() :])
+    part = first_traceback(output[begun[-1].end() :])
     where = _place(f, part)
     return Diagnosis(
         "background-failed",
@@ -68,7 +68,7 @@ def _place(f: Facts, told: str) -> str:
     return frame(told)
 
 
-def _first_traceback(text: str) -> str:
+def first_traceback(text: str) -> str:
     """A text to the end of the traceback with which it begins, with all that it was caused by."""
     end = re.search(r"^(?!\s|Traceback|During handling|The above|$).*(?:\n(?!\nDuring|\nThe above)|\Z)", text, re.MULTILINE)
     return text[: end.end()] if end else text

@@ -86,12 +86,21 @@ class Response:
         return f"{self.method} {self.path}"
 
 
+@dataclass(frozen=True)
+class Dropped:
+    """A log record that a filter of the app has dropped: where the filter stands, what it returned, and what the record said."""
+
+    where: str
+    returned: str
+    said: str
+
+
 @dataclass
 class Facts:
     """All that a check knows about one run of the learner's app. Paths and ports are the learner's own, not the copy's.
 
     `lacks` names what a verb asked for and did not find. `held` is what was raised in a thread's Future and nobody asked for,
-    `ended` what ended a thread. `logs`, `lines` of the terminal and `span` are where a verb looked for a record that says `text`.
+    `ended` what ended a thread, `dropped` what filters of the app kept from their handlers. `logs`, `lines` of the terminal and `span` are where a verb looked for a record that says `text`.
     `metric` is the one that a verb asks about; it is to come to `expected`, and to have at most so many series, where given.
     `store` is the Prometheus, and `kept` the log store, in which a verb found something missing,
     and `backend` the one that a check has played.
@@ -128,6 +137,7 @@ class Facts:
     lacks: str = ""
     held: str = ""
     ended: str = ""
+    dropped: list[Dropped] = field(default_factory=list)
     logs: list[LogRecord] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     span: Span | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from workshop.diagnosis import settings
 from workshop.diagnosis.configuration import CONFIGURATION
 from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage
 from workshop.diagnosis.packages import missing_package
@@ -91,25 +92,22 @@ def logs_over_grpc(f: Facts) -> Diagnosis | None:
 
 def logs_endpoint(f: Facts) -> Diagnosis | None:
     """Where the exporter goes, when it says itself that it did not come through."""
-    refused = re.search(r"Failed to export logs batch code: [^\n\"]*", f.output)
+    refused = re.search(r"Failed to export logs batch [^\n\"]*", f.output)
     unheard = re.search(r"host='[^']*', port=\d+(?=[^\n]*while exporting logs)", f.output)
     if not f.kept or not (refused or unheard):
         return None
     setting = f.known(ENDPOINT) or f.known("OTEL_EXPORTER_OTLP_ENDPOINT")
     right = f"http://localhost:{f.kept.port}{OTLP_PATH}"
     alone = setting and setting.name == ENDPOINT
-    path_differs = not alone or re.sub(r"^https?://[^/]+", "", setting.value).rstrip("/") != OTLP_PATH
-    why = "nothing that takes log records listens there"
-    if not alone:
-        why = "to the endpoint of all signals /v1/logs is appended, whatever stands there, and Jaeger takes no log records"
-    elif path_differs:
-        why = "the endpoint of one signal is taken as it stands: host, port and the whole path, once"
+    wrong = "to the endpoint of all signals /v1/logs is appended, whatever stands there, and Jaeger takes no log records"
+    if alone:
+        wrong = settings.wrong_address(setting.value, OTLP_PATH)
     return Diagnosis(
-        "logs-path" if path_differs else "logs-unreachable",
+        "logs-path" if wrong else "logs-unreachable",
         (f"{setting.where}: {setting.shown} {setting.value}" if setting else f"no {ENDPOINT} in src/{f.script}")
         + f"\n{(refused or unheard)[0][:EXCERPT]}",
         right,
-        why,
+        wrong or "nothing that takes log records listens there",
         f"in src/{f.script}, export {ENDPOINT} as {right}",
         LESSON,
     )

@@ -18,6 +18,22 @@ OFF = {
 }
 
 
+def filter_drops(f: Facts) -> Diagnosis | None:
+    found = [one for one in f.dropped if f.text and f.text in one.said]
+    if not found:
+        return None
+    file, _, line = found[0].where.rpartition(":")
+    return Diagnosis(
+        "filter-drops",
+        f"{found[0].where}: this filter returned {found[0].returned} for {found[0].said[:60]!r}",
+        "True, for a record that is to be kept",
+        "a filter is asked whether its handler gets the record; what is not true, and so also None, which a function without "
+        "`return` gives, drops the record without a word",
+        f"end the filter in line {line} of {file} with `return True`",
+        LESSON,
+    )
+
+
 def logs_switched_off(f: Facts) -> Diagnosis | None:
     found = [f.known(name) for name, value in OFF.items() if f.known(name) and value in f.known(name).value.lower()]
     if f.logs or not found:
@@ -130,5 +146,5 @@ def _alike(f: Facts) -> list[LogRecord]:
     return [log for log in f.logs if f.text in str(log.body)] if f.text else []
 
 
-LOGS = Stage("LOGS", *CONFIGURATION, not_under_agent, missing_package, logs_switched_off, logs_elsewhere)
+LOGS = Stage("LOGS", *CONFIGURATION, not_under_agent, missing_package, filter_drops, logs_switched_off, logs_elsewhere)
 PLACED = Stage("PLACED", handler_twice, record_too_late, record_without_trace)

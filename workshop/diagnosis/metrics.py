@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from workshop.diagnosis.background import cure, first_traceback
 from workshop.diagnosis.configuration import CONFIGURATION
-from workshop.diagnosis.facts import Diagnosis, Facts, Stage
+from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame
 from workshop.diagnosis.packages import missing_package
 from workshop.diagnosis.spans import not_under_agent
 from workshop.telemetry.metrics import Metric, current
@@ -16,6 +17,24 @@ STABLE = {
     "http.client.duration": "http.client.request.duration",
 }
 RENAMED = {**STABLE, **{stable: old for old, stable in STABLE.items()}}
+
+
+def callback_failed(f: Facts) -> Diagnosis | None:
+    """The SDK logs what a function of an observable instrument raised, and goes on without it."""
+    said = re.search(rf"Callback failed for instrument {re.escape(f.metric)}\.\s+(?=Traceback)", f.output) if f.metric else None
+    if not said:
+        return None
+    told = first_traceback(f.output[said.end() :])
+    empty = "object is not iterable" in exception(told)
+    where = frame(told) or _created(f)
+    return Diagnosis(
+        "callback-failed",
+        f"{where or 'a function of yours'}: {exception(told)}\n{said[0].strip()}",
+        "a function that returns a list of observations: `[Observation(…)]`",
+        "the SDK calls the function each time that metrics leave; what it raises is logged, and no request shows it",
+        ("return the list, or `yield` each observation" if empty else cure(told)) or f"mend {where or 'the function'}",
+        "300/500/200",
+    )
 
 
 def metrics_elsewhere(f: Facts) -> Diagnosis | None:
@@ -105,9 +124,26 @@ def _none_on_console(f: Facts) -> bool:
     return bool(f.metric) and "console" in f.wants and not f.metrics
 
 
+def _created(f: Facts) -> str:
+    """Where a metric's name stands in the learner's Python, as `file:line`."""
+    for path, text in f.files.items():
+        if path.endswith(".py") and (found := re.search(rf"[\"']{re.escape(f.metric)}[\"']", text)):
+            return f"src/{path}:{text.count(chr(10), 0, found.start()) + 1}"
+    return ""
+
+
 def _states(f: Facts, name: str) -> list[Metric]:
     return current(f.metrics, name) if name else []
 
 
-METRICS = Stage("METRICS", *CONFIGURATION, missing_package, not_under_agent, metrics_elsewhere, unit_changed, nothing_exported)
+METRICS = Stage(
+    "METRICS",
+    *CONFIGURATION,
+    missing_package,
+    not_under_agent,
+    callback_failed,
+    metrics_elsewhere,
+    unit_changed,
+    nothing_exported,
+)
 POINTS = Stage("POINTS", counted_by_each, series_grow)

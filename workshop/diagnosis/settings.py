@@ -196,6 +196,20 @@ def exporters(signal: str) -> frozenset[str]:
     return frozenset(entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")) | {"none"}
 
 
+def wrong_address(endpoint: str, path: str) -> str:
+    """Why an endpoint of one signal does not lead to a program that takes OTLP at this path, without TLS; empty where it may."""
+    scheme, host, found = re.match(r"(?:(\w+)://)?([^/?]*)([^?]*)", endpoint).groups()
+    if scheme == "https":
+        return "https:// asks for TLS, and this program speaks without"
+    if scheme != "http":
+        return "an endpoint begins with http://; without it the exporter finds no way there"
+    if found == f"{path}/":
+        return "with a / at its end it is another address; the answer there is a refusal or a redirect, which the exporter does not follow"
+    if found != path:
+        return "the endpoint of one signal is taken as it stands: host, port and the whole path, once"
+    return ""
+
+
 def is_known(name: str) -> bool:
     return name in known() or bool(OF_ONE_INSTRUMENTATION.fullmatch(name))
 

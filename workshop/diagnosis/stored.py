@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from workshop.diagnosis import settings
 from workshop.diagnosis.configuration import CONFIGURATION
 from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage
 from workshop.diagnosis.spans import not_under_agent
@@ -60,23 +61,27 @@ def delta_refused(f: Facts) -> Diagnosis | None:
 
 
 def metrics_endpoint(f: Facts) -> Diagnosis | None:
-    """Where the exporter goes, when it says itself that it did not come through."""
+    """Where the exporter goes, when it says itself that it did not come through, or when that address cannot be right."""
     if not f.store:
         return None
-    refused = re.search(r"^Failed to export metrics batch code: (\d+).*$", f.output, re.MULTILINE)
-    unheard = re.search(r"^.*host='([^']*)', port=(\d+).*while exporting metrics.*$", f.output, re.MULTILINE)
-    setting = f.known(ENDPOINT) or f.known("OTEL_EXPORTER_OTLP_ENDPOINT")
+    said = re.search(
+        r"^(?:Failed to export metrics batch.*|.*host='[^']*', port=\d+.*while exporting metrics.*)$", f.output, re.MULTILINE
+    )
+    own = f.known(ENDPOINT)
+    setting = own or f.known("OTEL_EXPORTER_OTLP_ENDPOINT")
     where = f"{setting.where}: {setting.name} is {setting.value}" if setting else f"no {ENDPOINT} in src/{f.script}"
-    if not (refused or unheard):
+    wrong = (
+        settings.wrong_address(own.value, OTLP_PATH)
+        if own
+        else "Jaeger listens at the endpoint of all signals, and takes no metrics"
+    )
+    if not said and not (own and wrong):
         return None
-    path_lacks = not setting or setting.name != ENDPOINT or not setting.value.rstrip("/").endswith(OTLP_PATH)
     return Diagnosis(
-        "metrics-path" if path_lacks else "metrics-unreachable",
-        f"{where}\n{(refused or unheard)[0][:EXCERPT]}",
+        "metrics-path" if wrong else "metrics-unreachable",
+        where + (f"\n{said[0][:EXCERPT]}" if said else "\nthe exporter has met no error"),
         f"http://localhost:{f.store.port}{OTLP_PATH}",
-        "the endpoint of one signal is taken as it stands: host, port and the whole path; Jaeger takes no metrics at all"
-        if path_lacks
-        else "nothing that takes metrics listens there",
+        wrong or "nothing that takes metrics listens there",
         f"`export {ENDPOINT}=http://localhost:{f.store.port}{OTLP_PATH}` in src/{f.script}",
         LESSON,
     )

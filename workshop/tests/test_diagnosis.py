@@ -24,7 +24,7 @@ from workshop.diagnosis.arrival import ARRIVAL
 from workshop.diagnosis.backend import BACKEND, Backend
 from workshop.diagnosis.background import BACKGROUND
 from workshop.diagnosis.collector import COLLECTOR
-from workshop.diagnosis.facts import Broken, Diagnosis, Facts, Response, climb
+from workshop.diagnosis.facts import Broken, Diagnosis, Dropped, Facts, Response, climb
 from workshop.diagnosis.kept import KEPT, Kept
 from workshop.diagnosis.logs import LOGS, PLACED, console_silent, level_swallowed
 from workshop.diagnosis.metrics import METRICS, POINTS
@@ -296,6 +296,12 @@ FAULTS = {
         "metric": "http.server.duration",
         "lacks": "the metric http.server.duration",
     },
+    "callback-failed": {
+        **with_file("todo/counts.py", 'meter.create_observable_gauge("shop.open", [look])\n'),
+        "output": "Callback failed for instrument shop.open.\n"
+        + trace_of("src/todo/counts.py", "RuntimeError: Working outside of application context.\n\nThis typically means…"),
+        "metric": "shop.open",
+    },
     "unit-changed": {
         **with_run_sh("4317", "4317\nexport OTEL_SEMCONV_STABILITY_OPT_IN=http"),
         "metric": "http.server.duration",
@@ -474,6 +480,9 @@ FAULTS = {
     "path-doubled": lost_by("Failed to export spans batch code: 404", asked_of={}, path="/otlp/v1/traces/v1/traces"),
     "path-missing": lost_by("Failed to export spans batch code: 404", asked_of={}, path="/v1/traces"),
     "key-missing": lost_by("", asked_of={"'authorization": "Basic MTI6YQ=="}),
+    "filter-drops": {
+        "dropped": [Dropped("src/todo/masks.py:40", "None", "said by others"), Dropped("src/todo/masks.py:40", "None", "said")]
+    },
     "not-arrived": {
         **LOST,
         "output": '            "exception.message": "HTTPConnectionPool(port=5002): Max retries exceeded"\n',

@@ -1,5 +1,6 @@
 """What the app counts and measures is what was done, after a restart and with two workers, by a few series."""
 
+import shutil
 import sqlite3
 from contextlib import closing, contextmanager
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ ADDED, OPEN, TIME = "todo.tasks.added", "todo.tasks.open", "todo.task.time_to_do
 TASKS, IMPORTED = 100, 3
 HOUR, DAY = 3600, 86400
 AGES = (HOUR / 2, 5 * HOUR, 3 * DAY, 20 * DAY)
+FAILING = {"X-Failing": "1"}
 TWO_WORKERS = "SERVER='gunicorn -w 2"
 LISTED = "workshop metrics --log output.log"
 
@@ -29,6 +31,8 @@ def runs(checkpoint):
 def served(checkpoint):
     run = SimpleNamespace()
     checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "60000"  # also what the last collection may take
+    shutil.copy(checkpoint.lesson.folder / "failing.py", checkpoint.folder)
+    checkpoint.environment["FLASK_APP"] = "failing"
     with checkpoint.serve() as run.app:
         form = run.app.form("/add")
         canaries = requirements().canaries
@@ -44,6 +48,9 @@ def served(checkpoint):
         run.app.post("/tasks/8/undo", form)  # which is open
         with traffic.trouble(checkpoint.database):
             run.app.post("/add", {**form, "text": f"workshop-{traffic.TROUBLE[0]}"}, wanted=500)
+        run.app.post("/add", {**form, "text": "Buy tea"}, headers=FAILING, wanted=500)
+        run.app.post("/import", form, files={"file": ("tasks.txt", b"Sit\n")}, headers=FAILING, wanted=500)
+        run.app.post("/tasks/10/done", form, headers=FAILING, wanted=500)
         run.app.post("/tasks/9/delete", form)
     run.open = TASKS + IMPORTED - len(AGES) - 1
     with checkpoint.serve(TWO_WORKERS) as run.workers:

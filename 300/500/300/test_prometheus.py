@@ -1,5 +1,6 @@
 """What was sent to the app is what Prometheus answers: each query of the page, held against the requests of the check."""
 
+import re
 import signal
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from workshop.scenarios import traffic
 from workshop.scenarios.expected import STRETCH, Expected, Range, kind
 from workshop.scenarios.traffic import Visit
 
+INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 COUNT = 'http_server_request_duration_seconds_count{job="todo"}'
 TASKS = 'todo_tasks_added_total{job="todo"}'
 FIVE_MINUTES = 300
@@ -68,7 +70,7 @@ def failed(kind: tuple[str, str]) -> bool:
 
 def visit(checkpoint) -> Visited:
     """One run with people. First one of each kind comes: what lies before a series' first sample is no increase."""
-    checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "200"
+    checkpoint.environment[INTERVAL] = "200"
     with checkpoint.start("prometheus") as prometheus:
         with checkpoint.serve() as app, traffic.trouble(checkpoint.database, slow_rows=70):
             requests = traffic.send(app.url, [Visit(0, journey, 1) for journey in (*traffic.MIX, *traffic.TROUBLE)]).requests
@@ -82,6 +84,7 @@ def visit(checkpoint) -> Visited:
             expected="an answer to each of them",
             why="many people came at once, and the app did not keep up",
         )
+        own_interval(checkpoint, app)
         app.in_prometheus(prometheus, f"sum({COUNT})", exactly=len(requests))
         app.scraped(prometheus, "prometheus")
         promoted(checkpoint, prometheus)
@@ -94,6 +97,19 @@ def visit(checkpoint) -> Visited:
         buckets = prometheus.query(f"count by (le) ({COUNT.replace('_count', '_bucket')})")
     bounds = [float(series.labels["le"]) for series in buckets if series.labels["le"] != "+Inf"]
     return Visited(app, expected, answers, bounds, tasks)
+
+
+def own_interval(checkpoint, app: App) -> None:
+    """The interval in the script, in whose place the check has set a short one, is one that the SDK takes."""
+    setting = app.facts().known(INTERVAL)
+    checkpoint.must(
+        setting is None or re.fullmatch(r"[1-9]\d{2,5}(\.\d*)?", setting.value),
+        "interval",
+        seen=f"{setting.where}: {INTERVAL} is {setting.value!r}" if setting else "",
+        expected="milliseconds, as a bare number: 5000",
+        why="what is no number the SDK passes over, says so in one line, and sends once a minute; the check has set an interval "
+        "of its own",
+    )
 
 
 def at_other_times(checkpoint) -> None:
@@ -253,7 +269,7 @@ def show(checkpoint):
             assert app.until(lambda: "Failed to export metrics" in app.output)
         assert "invalid temporality and type combination" in prometheus.log.read_text()
 
-        checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "200"
+        checkpoint.environment[INTERVAL] = "200"
         fraction = checkpoint.block("query", "histogram_fraction").text
         with checkpoint.serve(checkpoint.block("command", "OTEL_EXPORTER_OTLP_METRICS_DEFAULT").text) as app:
             app.get("/")
@@ -264,7 +280,7 @@ def show(checkpoint):
         (share,) = prometheus.query(fraction)
         assert least - 0.01 <= share.value <= most + 0.01
 
-        checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "60000"
+        checkpoint.environment[INTERVAL] = "60000"
         assert kept_when_ended_by(checkpoint, prometheus, signal.SIGTERM) == 0
         assert kept_when_ended_by(checkpoint, prometheus, signal.SIGINT) == 3
 

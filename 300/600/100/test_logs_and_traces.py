@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from workshop.checks.fake_server import FakeServer
+from workshop.checks.sandbox import OTLP_HTTP
 from workshop.course.requirements import requirements
+from workshop.programs.prometheus import PROMETHEUS
 
 MARK = "a line of the check"
 ERROR, INFO = "an error of the check", "a word of the check"
@@ -72,6 +75,8 @@ def test_a_new_task_is_logged_by_its_length_and_not_by_its_text(checkpoint):
 def show(checkpoint):
     """What the page shows: a terminal without a word, before anything is changed."""
     there = checkpoint.on_the_way("sh run.sh 2> terminal.log")
-    with there.serve("sh run.sh 2> terminal.log") as app:
-        app.get("/")
+    with FakeServer() as backends:  # what cannot be sent is said as the app ends, on this very terminal
+        there.sandbox.own_ports |= dict.fromkeys((OTLP_HTTP, *PROMETHEUS.numbers.values()), backends.port)
+        with there.serve("sh run.sh 2> terminal.log") as app:
+            app.get("/")
     there.run("grep -c . terminal.log")

@@ -2,9 +2,11 @@
 
 The header X-Told has a list of [level, message, extra]."""
 
+import atexit
 import json
 import logging
 import threading
+import time
 from logging.handlers import QueueListener
 from queue import Queue
 
@@ -14,14 +16,18 @@ HELD_UP = 2  # seconds, after which what is held up goes on
 FLOOD = 2000  # lines
 LATE = 0.3, 20  # at the end, each line takes that many seconds, and so many lines do
 
-gate, ending, waited, late = threading.Event(), threading.Event(), [], []
+gate, ending, waited, late, over = threading.Event(), threading.Event(), [], [], []
 gate.set()
 
 
 def held_up(handler, record):
-    if ending.is_set():
+    if over and record.created >= over[0]:
+        pass
+    elif ending.is_set():
+        handler.release()  # what is said as the SDK ends does not wait for these lines
         if not gate.wait(LATE[0]):
             late.append(record)
+        handler.acquire()
         if len(late) == LATE[1]:
             gate.set()
     elif not gate.wait(HELD_UP):
@@ -53,14 +59,23 @@ tell_to_end, QueueListener.enqueue_sentinel = QueueListener.enqueue_sentinel, ro
 put, Queue.put = Queue.put, room_or_told
 wait_for_all, Queue.join = Queue.join, go_on_then_wait
 
-from wsgi import app  # noqa: E402
-
 log = logging.getLogger("told")
+
+
+@atexit.register  # like the SDK, before the app is made, so that it is called after what the app has registered
+def end():
+    over.append(time.time())
+    log.error("said as the SDK ends")
+
+
+from wsgi import app  # noqa: E402
 
 
 @app.get("/told")
 def told():
     for level, message, extra in json.loads(request.headers["X-Told"]):
+        if "refused" in (extra or {}):
+            extra["refused"] = LookupError(extra["refused"])  # no type that JSON has
         log.log(getattr(logging, level), message, extra=extra)
     return "told"
 

@@ -12,6 +12,7 @@ TASK, MAIL, TOKEN = requirements().canaries
 SIGNED, BARE = "somebody signed in", "a header came"
 FORGED = 'nobody signed out\n{"message": "forged", "level": "INFO"}\nINFO:todo:forged \x1b[31min red\x1b[0m'
 AFTER, LAST, FLOODS = "the check goes on", "the last words of the check", ("flood ", "too late ")
+AT_THE_END = "said as the SDK ends"
 ADDRESSES = ("203.0.113.7", "2001:db8::17")
 VISITOR = {"token": "visitor-4c1e77", "mail": "visitor.4c1e77@example.org"}
 FIELDS = {"logger": "told", "service": "todo", "todo.number": 7}
@@ -26,7 +27,7 @@ def visited(checkpoint):
     """One run of the app: what it logs, a flood of lines while nothing is printed, its last words, and another flood."""
     shutil.copy(checkpoint.lesson.root / "300" / "600" / "100" / "told.py", checkpoint.folder)
     checkpoint.environment["FLASK_APP"] = "told"
-    extra = {"todo.number": 7, "mail": MAIL, "user": {"token": TOKEN, "from": list(ADDRESSES)}}
+    extra = {"todo.number": 7, "mail": MAIL, "user": {"token": TOKEN, "from": list(ADDRESSES)}, "refused": MAIL}
     with checkpoint.serve(shown=True) as app:
         run = SimpleNamespace(app=app)
         run.told = told(
@@ -138,6 +139,15 @@ def test_no_request_waits_for_a_line_to_be_printed(checkpoint):
         expected="every line that waits in the queue, before the app ends",
         why="the thread that prints ends with the app, and takes along what waits; `stop` needs room in the queue to end it",
         do="`atexit.register(listener.stop)`, and a queue without a size: `enqueue` counts how many wait",
+    )
+    checkpoint.must(
+        any(AT_THE_END in str(line.body) for line in run.app.json_lines),
+        "last-words",
+        seen="what is logged after the app's own end, as the SDK does when it could not send its last spans, is not printed",
+        expected="that, too",
+        why="what was registered with `atexit` first is called last, and the SDK was there before your app; it finds a queue "
+        "whose thread has ended",
+        do='`atexit.register(setattr, waiting, "enqueue", listener.handle)` in the line before `atexit.register(listener.stop)`',
     )
 
 

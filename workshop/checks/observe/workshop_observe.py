@@ -1,4 +1,4 @@
-"""Notes what ends a thread, and what a Future holds and nobody asks for, in the app under check.
+"""Notes what ends a thread, what a Future holds and nobody asks for, and which filter drops a log record, in the app under check.
 
 Loaded as Python starts, or under `opentelemetry-instrument`, which has a `sitecustomize` of its own, as a step before its
 instrumentations. It only looks: every call does what it always does, and notes go to a file of the check's, not to the app's output.
@@ -20,9 +20,10 @@ def watch_under_agent() -> None:
 
 
 def watch() -> None:
-    """Watch what ends threads, and what Futures get and give."""
+    """Watch what ends threads, what Futures get and give, and what the app's own filters drop."""
     if not FILE:
         return
+    import logging
     import threading
     from concurrent.futures import Future
 
@@ -58,8 +59,51 @@ def watch() -> None:
         end(args)
 
     threading.excepthook = tell
+    consult = logging.Filterer.filter
+
+    def tell_who_drops(self, record):
+        if not self.filters:
+            return consult(self, record)
+        asked = []
+        kept = consult(_Filters([_watched(one, asked) for one in self.filters]), record)
+        if not kept and asked:
+            _dropped(record, *asked[-1])
+        return kept
+
+    logging.Filterer.filter = tell_who_drops
     keep.observes = True
     Future.set_exception, Future.result, Future.exception = keep, ask_for_result, ask_for_exception
+
+
+class _Filters:
+    """What has filters, for `logging` to ask them."""
+
+    def __init__(self, filters):
+        self.filters = filters
+
+
+def _watched(one, asked):
+    """A filter, which keeps in `asked` who it is and what it has returned."""
+    ask = getattr(one, "filter", one)
+
+    def answer(record):
+        found = ask(record)
+        asked.append((ask, found))
+        return found
+
+    return answer
+
+
+def _dropped(record, ask, returned) -> None:
+    code = getattr(ask, "__code__", None)
+    if code is None or not code.co_filename.startswith(os.getcwd()):
+        return  # not a filter of the app's own
+    try:
+        said = record.getMessage()
+    except Exception:
+        said = str(record.msg)
+    said = f"{vars(record).get('otel.event.name', '')} {said}".strip()
+    _write({"filter": f"{code.co_filename}:{code.co_firstlineno}", "returned": repr(returned)[:80], "said": said})
 
 
 def _asked(future) -> None:
