@@ -8,19 +8,18 @@ or up to 1.1 of it where the window ends sooner. A bucket's count is known, the 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 
 from workshop.programs.prometheus import Series
 from workshop.scenarios.traffic import Request
 from workshop.telemetry.spans import Span
 
-STRETCH = 0.5 + 1.1  # in times between two samples, at both edges together
-APART = 0.02  # seconds by which a request's span and its measurement may differ: each is timed by itself
+START = 0.5  # in times between two samples, at the beginning; less where a counter would fall below zero
+STRETCH = START + 1.1  # at both edges together
+APART = 0.005  # seconds by which a request's span may be longer than its measurement, whose clock starts later
 Kind = tuple[str, str]  # of requests: the method with the route, and the answer
 Range = tuple[float, float]  # the least and the most that is right
 
@@ -29,6 +28,17 @@ def kind(series: Series) -> Kind:
     """What kind of requests a series of `http.server.request.duration` is about; what it does not say is empty."""
     route = re.sub(r"<id:\w+>", "<id>", series.labels.get("http_route", ""))
     return f"{series.labels.get('http_request_method', '')} {route}", series.labels.get("http_response_status_code", "")
+
+
+@dataclass(frozen=True)
+class Took:
+    """How long a request may have taken by its measurement, in seconds: at least what its span says, at most what its sender does.
+
+    `weight` is the most that it counts for in a rate, the least is 1."""
+
+    least: float
+    most: float
+    weight: float
 
 
 @dataclass
@@ -66,22 +76,40 @@ class Expected:
         (least, most), (all_least, all_most) = self.increase(matches), self.increase()
         return least / all_most, min(1, most / all_least)
 
-    def within(self, limit: float) -> Range:
-        """The share of requests that took at most so many seconds."""
-        shares = [bisect_right(self._took, limit + apart) / len(self._took) for apart in (-APART, APART)]
-        return shares[0] - 1 / len(self._took), shares[1] + 1 / len(self._took)
-
     def quantile(self, share: float, bounds: Iterable[float]) -> Range:
-        """What `histogram_quantile` comes to: it lies in the bucket in which that request lies, between two of the `bounds`."""
-        ends, last = sorted({0.0, *bounds}), len(self._took) - 1
-        low, high = (self._took[min(last, max(0, ceil(share * len(self._took)) - 1 + by))] for by in (-1, 1))
-        below = max((end for end in ends[:-1] if end < low - APART), default=0.0)
-        return below, min((end for end in ends if end >= high + APART), default=ends[-1])
+        """What `histogram_quantile` over the rates of all buckets comes to: it lies in the bucket, between two of the `bounds`, in
+        which that share of the requests is reached.
+
+        Each series is stretched by its own factor, and so one of its requests may count for more than one of another's."""
+        ends = sorted({0.0, *bounds})
+        least = next((at for at, end in enumerate(ends) if self._below(end)[1] >= share), len(ends))
+        most = next((at for at, end in enumerate(ends) if self._below(end)[0] >= share), len(ends) - 1)
+        return ends[max(0, least - 1)], ends[most]
+
+    def _below(self, end: float) -> Range:
+        """The share of the requests that Prometheus finds in the buckets up to this end."""
+        surely = sum(one.most <= end for one in self._took)
+        others = sum(one.weight for one in self._took if one.most > end)
+        perhaps = sum(one.weight for one in self._took if one.least <= end)
+        beyond = sum(one.least > end for one in self._took)
+        apart = 1 + START / (min(len(series.samples) for series in self._grew) - 1)  # of two buckets of one series
+        least = surely / (surely + others) / apart if others else 1
+        return least, min(1, perhaps / (perhaps + beyond) * apart)
+
+    @property
+    def _grew(self) -> list[Series]:
+        return [series for series in self.samples if len(series.samples) > 1]
 
     @cached_property
-    def _took(self) -> list[float]:
-        """How long the requests took, in seconds, that were over after the first sample of their series."""
-        first = {kind(series): series.samples[0][0] for series in self.samples}
+    def _took(self) -> list[Took]:
+        """What is known of each request that was measured after the first sample of its series."""
         spans = {span.trace_id: span for span in self.spans if span.kind == "server"}
-        made = [(request.kind[1:], spans[request.trace_id]) for request in self.requests if request.trace_id in spans]
-        return sorted(span.duration_ms / 1000 for kind, span in made if span.end_ns / 1e9 > first[kind])
+        found = []
+        for series in self._grew:
+            made = [(r, spans[r.trace_id]) for r in self.requests if r.kind[1:] == kind(series) and r.trace_id in spans]
+            made.sort(key=lambda one: one[1].end_ns)
+            weight = 1 + STRETCH / (len(series.samples) - 1)
+            for request, span in made[int(series.samples[0][1]) :]:
+                least = span.duration_ms / 1000 - APART
+                found.append(Took(least, max(least + APART, request.seconds - request.late), weight))
+        return found
