@@ -112,7 +112,8 @@ class Session:
         served = [checkpoint for checkpoint in self.checkpoints.get(lesson.name, ()) if checkpoint.served]
         if not served:
             return []
-        return [wrapped(note) for note in aside.notes(lesson, served[-1].database, compared(lesson, served[-1].active))]
+        found = aside.notes(lesson, served[-1].database, compared(lesson, served[-1].active))
+        return [wrapped(note) for note in (*self.record(lesson).notes, *found)]
 
     def last_words(self) -> list[str]:
         """What is to be said when the run is over: about blocks that no test used, and about what the checks set aside."""

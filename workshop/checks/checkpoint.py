@@ -55,13 +55,15 @@ class Result:
 @dataclass
 class Record:
     """What the tests of one lesson note, by the lines of its blocks: which were used, what commands took (seconds), and,
-    when it is `rewriting`, the lines that each shown block ought to have. `runs` holds what its tests share."""
+    when it is `rewriting`, the lines that each shown block ought to have. `runs` holds what its tests share, and `notes` what
+    is to be said after a green check."""
 
     rewriting: bool = False
     used: set[int] = field(default_factory=set)
     seconds: dict[int, float] = field(default_factory=dict)
     rewrites: dict[int, tuple[Block, list[str]]] = field(default_factory=dict)
     runs: dict[Callable, tuple[object, Broken | None]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Checkpoint:
@@ -202,6 +204,10 @@ class Checkpoint:
         if broken:
             raise Broken(broken.diagnosis)
         return made
+
+    def note(self, text: str) -> None:
+        """Say this to the learner when the lesson's checks are green, such as what was not there to be asked."""
+        self._record.notes.append(text)
 
     def block(self, kind: str, start: str) -> Block:
         """The lesson's one block of this kind whose text begins so. The test that asks for it has thereby used it.

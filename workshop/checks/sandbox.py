@@ -20,7 +20,7 @@ from workshop.programs.program import Program, programs
 from workshop.setup.ports import free_port, release
 
 MINE, END, START = "mine", "end", "start"
-APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, JAEGER_QUERY = 5001, 5002, 4317, 4318, 16686
+APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, JAEGER_QUERY, OLLAMA = 5001, 5002, 4317, 4318, 16686, 11434
 COLLECTOR_GRPC, COLLECTOR_HTTP = 5317, 5318
 BEHIND = {COLLECTOR_GRPC: OTLP_GRPC, COLLECTOR_HTTP: OTLP_HTTP}
 
@@ -38,7 +38,7 @@ class Sandbox:
         self._texts: dict[Path, tuple[bytes, bytes]] = {}  # what was written here, and what it was in place of
         self.running = 0  # apps
         beside = [port for program in programs().values() if not program.for_all_lessons for port in program.numbers.values()]
-        own = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP)}
+        own = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, OLLAMA)}
         self.own_ports = {**own, **{port: _nowhere(port) for port in beside}}
         weakref.finalize(self, release, list(own.values()))
         self.led_to: dict[str, dict[str, int]] = {}  # the ports of programs, by the program's name
