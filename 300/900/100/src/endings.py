@@ -1,0 +1,121 @@
+"""Serve by a command, ask forty times, end it, and count what arrived; each ending has a server of its own.
+
+python endings.py TERM,INT,time-out,KILL gunicorn -w 2 wsgi:app
+"""
+
+import gzip
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+
+ASKED = 40
+MINUTE = "60000"  # nothing leaves by itself: what arrives, arrives because of the end
+SETTINGS = {
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_METRICS_EXPORTER": "otlp",
+    "OTEL_LOGS_EXPORTER": "otlp",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_BSP_SCHEDULE_DELAY": MINUTE,
+    "OTEL_BLRP_SCHEDULE_DELAY": MINUTE,
+    "OTEL_METRIC_EXPORT_INTERVAL": MINUTE,
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
+}
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """What takes telemetry in the Collector's place, and counts what is about the page that is asked for."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        spans, measured, logged = self.server.arrived
+        if self.path == "/v1/traces":
+            scopes = [scope for part in TracesData.FromString(body).resource_spans for scope in part.scope_spans]
+            spans += [span for scope in scopes for span in scope.spans if span.kind == Span.SPAN_KIND_SERVER]
+        elif self.path == "/v1/metrics":
+            scopes = [scope for part in MetricsData.FromString(body).resource_metrics for scope in part.scope_metrics]
+            found = [m for scope in scopes for m in scope.metrics if m.name == "http.server.request.duration"]
+            measured += [point for metric in found for point in metric.histogram.data_points]
+        else:
+            scopes = [scope for part in LogsData.FromString(body).resource_logs for scope in part.scope_logs]
+            logged += [log for scope in scopes for log in scope.log_records if log.body.string_value.startswith("GET /")]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def ends(how: str, command: list[str]) -> str:
+    """One line about one ending."""
+    receiver = ThreadingHTTPServer(("localhost", 0), Receiver)
+    receiver.arrived = [], [], []
+    Thread(target=receiver.serve_forever, daemon=True).start()
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            **SETTINGS,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{receiver.server_port}",
+            "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder}/tasks.db",
+            "GUNICORN_CMD_ARGS": f"-b localhost:{port} --no-control-socket" + (" -t 1" if how == "time-out" else ""),
+        }
+        with open(os.path.join(folder, "log"), "w+") as log:
+            server = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True)
+            try:
+                asked = sum(answers(server, port) for _ in range(ASKED))
+                end(how, server, port)
+                server.wait(60)
+            except psutil.Error:
+                log.seek(0)
+                raise SystemExit(f"the server has ended by itself:\n{log.read()[-400:]}") from None
+            finally:
+                if server.poll() is None:
+                    os.killpg(server.pid, signal.SIGKILL)
+    spans, measured, logged = receiver.arrived
+    return f"{how:10} {asked:8} {len(spans):8} {sum(point.count for point in measured):9} {len(logged):7}"
+
+
+def answers(server: subprocess.Popen, port: int) -> bool:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            return urlopen(f"http://localhost:{port}/", timeout=30).close() is None
+        except URLError:
+            Event().wait(0.05)  # not up yet
+    return False
+
+
+def end(how: str, server: subprocess.Popen, port: int) -> None:
+    if how == "INT":  # as Ctrl-C does it: to all
+        os.killpg(server.pid, signal.SIGINT)
+        return
+    if how == "KILL":
+        for worker in psutil.Process(server.pid).children():
+            worker.kill()
+    elif how == "time-out":  # a request that does not come to its end
+        with socket.create_connection(("localhost", port)) as client:
+            client.sendall(b"POST /add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
+            client.recv(1)
+    server.terminate()
+
+
+print(f"{'ended by':10} {'answered':>8} {'spans':>8} {'measured':>9} {'logged':>7}")
+with ThreadPoolExecutor() as together:
+    for line in together.map(lambda how: ends(how, sys.argv[2:]), sys.argv[1].split(",")):
+        print(line)

@@ -1,0 +1,207 @@
+"""Each worker tells who it is, nothing of what they served is lost, and the address behind the proxy is the visitor's."""
+
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from workshop.checks.fake_server import FakeServer, accept
+from workshop.checks.process import patient
+from workshop.checks.sandbox import OTLP_HTTP
+from workshop.diagnosis import settings
+from workshop.diagnosis.spans import SPANS
+from workshop.telemetry.metrics import current
+
+DURATION = "http.server.request.duration"
+VISITOR, MADE_UP = "203.0.113.7", "198.51.100.99"
+INTERVAL = 0.5  # seconds between two exports of metrics
+
+
+class Backend:
+    """Takes what is sent. In `trap` it lets wait who exports metrics and has served nothing, as gunicorn's first process would."""
+
+    def __init__(self):
+        self.serving, self.trap, self.caught = set(), False, False
+
+    def __call__(self, received):
+        self.serving |= {span.resource.get("service.instance.id") for span in received.telemetry.spans if span.kind == "server"}
+        who = {metric.resource.get("service.instance.id") for metric in received.telemetry.metrics}
+        if self.trap and who - self.serving:
+            self.caught = True
+            return [1.5, accept(received)]
+        return accept(received)
+
+
+def runs(checkpoint):
+    """Two workers that are asked; then one more, forked while the first process exports, if it does; and how they end."""
+    backend, run = Backend(), SimpleNamespace()
+    checkpoint.environment |= {"OTEL_METRIC_EXPORT_INTERVAL": f"{INTERVAL * 1000:.0f}", "OTEL_EXPORTER_OTLP_TIMEOUT": "10"}
+    with FakeServer(backend, port=checkpoint.sandbox.own_ports[OTLP_HTTP]) as server:
+        with checkpoint.serve("sh production.sh") as run.app:
+            run.app.until(lambda: len(workers(run.app)) > 1, patient(2))
+            run.workers = len(workers(run.app))
+            run.asked = [run.app.get("/") for _ in range(40)]
+            run.proxied = run.app.get("/", headers={"X-Forwarded-For": f"{MADE_UP}, {VISITOR}", "X-Forwarded-Proto": "https"})
+            run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers)
+            run.first = set(backend.serving)
+            if checkpoint.showing:
+                run.app.until(lambda: len(tellers(run.app.console_so_far.metrics)) > 1)
+                checkpoint.run("grep")
+            backend.trap = True
+            run.app.until(lambda: backend.caught, 2 * INTERVAL)
+            backend.trap, known = False, set(workers(run.app))
+            first = next((process.parent() for process in known), None)
+            if first:
+                first.send_signal(psutil.signal.SIGTTIN)  # one worker more
+                run.app.until(lambda: set(workers(run.app)) - known, patient(2))
+            run.late = ask_until(run.app, lambda: backend.serving - run.first)
+            run.newest = backend.serving - run.first
+            run.told = server.until(lambda s: run.newest & tellers(s.stored.metrics), patient(1.5))
+            if run.newest and not run.told:
+                for worker in set(workers(run.app)) - known:
+                    worker.kill()  # it would wait for half a minute
+            if checkpoint.showing:
+                checkpoint.run("kill")
+            elif first:
+                first.terminate()
+            run.app.until(lambda: not run.app.processes(), 10)
+        run.stored = server.stored
+    if checkpoint.showing:
+        checkpoint.run("python endings.py")
+        checkpoint.run("python -W ignore forked.py")
+    return run
+
+
+def ask_until(app, condition):
+    """Ask until something is so, for at most some seconds; any worker may answer."""
+    asked, deadline = [], time.monotonic() + patient(3)
+    while not condition() and time.monotonic() < deadline:
+        asked.append(app.get("/"))
+        app.until(condition, 0.3)
+    return asked
+
+
+def workers(app):
+    """The processes that a Python process of the app has forked."""
+    there = {process.pid: process for process in app.processes()}
+    found = []
+    for process in there.values():
+        try:
+            if process.ppid() in there and "python" in process.exe() and "python" in there[process.ppid()].exe():
+                found.append(process)
+        except psutil.Error:
+            pass  # it has ended
+    return found
+
+
+def tellers(metrics):
+    """The instances that have measured requests."""
+    return {metric.resource.get("service.instance.id") for metric in metrics if metric.name == DURATION}
+
+
+@pytest.mark.before("no-run-file")
+def test_each_worker_tells_who_it_is_and_nothing_of_what_they_served_is_lost(checkpoint):
+    run = checkpoint.shared(runs)
+    checkpoint.must(
+        run.workers > 1,
+        "one-worker",
+        seen=f"gunicorn runs with {run.workers} worker",
+        expected="two",
+        why="a worker serves one request at a time, and while it starts anew nobody serves",
+        do="`-w 2` in SERVER, in src/production.sh",
+    )
+    asked = [*run.asked, run.proxied]
+    watched = {span.user_agent for span in run.stored.spans if span.kind == "server"}
+    if bare := next((response for response in asked if response.agent not in watched), None):
+        run.app.require(SPANS, spans=run.stored.spans, about=bare)
+    files = checkpoint.sandbox.files()
+    named = {name: s for name in files if name.endswith(".sh") for s in settings.read(files[name], f"src/{name}").values()}
+    for_all = next((s for s in named.values() if "service.instance.id" in s.value), None)
+    checkpoint.must(
+        len(run.first) >= run.workers,
+        "one-identity",
+        seen=f"{run.workers} workers have served {len(asked)} requests, and {len(run.first)} service.instance.id tells of them"
+        + (f"\n{for_all.where}: {for_all.name}={for_all.value}" if for_all else ""),
+        expected="one for each worker",
+        why="counters of two processes with one identity are one series, in which each overwrites what the other has counted",
+        do=f"take service.instance.id out of {for_all.where}: the SDK makes one in each process"
+        if for_all
+        else "let the SDK make it in each process",
+    )
+    spans = [s for s in run.stored.spans if s.kind == "server" and s.user_agent in {r.agent for r in asked}]
+    states = [m for m in current(run.stored.metrics, DURATION) if m.resource.get("service.instance.id") in run.first]
+    records = {log.span_id for log in run.stored.logs if str(log.body).startswith("GET / 200")}
+    late = [s for s in run.stored.spans if s.resource.get("service.instance.id") in run.first and s.kind == "server"]
+    there = {
+        "spans": (len(spans), len(asked)),
+        "measurements": (sum(point.count for m in states for point in m.points), len(late)),
+        "log records": (len(records & {s.span_id for s in spans}), len(asked)),
+    }
+    lost = {what: found for what, found in there.items() if found[0] != found[1]}
+    checkpoint.must(
+        not lost,
+        "workers-lose",
+        seen=", ".join(f"{found} of {of} {what}" for what, (found, of) in lost.items()) + " have arrived",
+        expected="all, each once",
+        why="gunicorn was told to stop by TERM, and each worker sends what it has when it ends in good order",
+        do="let each worker have one provider of each signal: `initialize()` once, in src/production.py",
+    )
+    made = [s for s in run.stored.spans if s.statement.strip().startswith("CREATE TABLE task ")]
+    checkpoint.must(
+        len(made) == 1,
+        "tables-made-again",
+        seen=f"{len(made)} statements that make the table of tasks",
+        expected="one: by the worker that came first",
+        why="each worker starts the app, and two that look at the same time both find no table",
+        do="make the tables inside `startup.one_at_a_time`",
+        lesson="300/200/300",
+    )
+
+
+@pytest.mark.before("no-run-file")
+def test_a_worker_that_comes_later_has_its_metrics_too(checkpoint):
+    run = checkpoint.shared(runs)
+    checkpoint.must(
+        run.newest,
+        "no-new-worker",
+        seen="gunicorn was told by TTIN to have one worker more, and no new instance has served a request",
+        expected="three workers",
+        why="workers come and go as long as gunicorn runs: after a time-out, with --max-requests, with a new version",
+    )
+    checkpoint.must(
+        run.told,
+        "mute-worker",
+        seen="a worker was forked while gunicorn's first process exported its metrics; it has answered requests, and none of its "
+        "metrics has left it",
+        expected="its metrics, like those of the other workers",
+        why="it has a copy of the metric reader's lock, locked, and nobody is there to open it; it would also need half a minute to stop",
+        do="let the first process have no telemetry: AGENT=env in src/production.sh, no --preload, and `initialize()` in "
+        "src/production.py",
+    )
+
+
+@pytest.mark.before("no-run-file")
+def test_behind_a_proxy_the_span_has_the_visitors_address(checkpoint):
+    run = checkpoint.shared(runs)
+    of_it = [span.attributes for span in run.stored.spans if span.kind == "server" and span.user_agent == run.proxied.agent]
+    if not of_it:
+        run.app.require(SPANS, spans=run.stored.spans, about=run.proxied)
+    address, scheme = of_it[0].get("client.address"), of_it[0].get("url.scheme")
+    checkpoint.must(
+        address != MADE_UP,
+        "proxy-fooled",
+        seen=f"client.address is {address}, which the visitor has written into X-Forwarded-For",
+        expected=f"{VISITOR}, which the one proxy has appended",
+        why="a proxy appends the address that it saw; what stands before it came from outside",
+        do="`x_for=1`: as many as there are proxies",
+    )
+    checkpoint.must(
+        (address, scheme) == (VISITOR, "https"),
+        "proxy-hides",
+        seen=f"client.address is {address}, url.scheme is {scheme}",
+        expected=f"{VISITOR} and https",
+        why="the connection that the app sees is the proxy's; about the visitor's there are only headers, and no server believes "
+        "them unasked",
+        do="`app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)` in src/production.py; this is your own step of the lesson",
+    )

@@ -1,0 +1,30 @@
+"""Which traces are kept, decided when they begin."""
+
+from opentelemetry.sdk.trace import _sampling_experimental as experimental
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+
+
+class KeepWrites(Sampler):
+    """Keeps every request that changes something, and a share of the others."""
+
+    def __init__(self, share: float) -> None:
+        self.others = TraceIdRatioBased(share)
+
+    def should_sample(self, parent_context, trace_id, name, kind=None, attributes=None, *more, **named) -> SamplingResult:
+        method = (attributes or {}).get("http.request.method", "GET")
+        chosen = self.others if method in ("GET", "HEAD") else ALWAYS_ON
+        return chosen.should_sample(parent_context, trace_id, name, kind, attributes, *more, **named)
+
+    def get_description(self) -> str:
+        return f"KeepWrites({self.others.rate})"
+
+
+def keep_writes(argument: str) -> Sampler:
+    """The sampler that OTEL_TRACES_SAMPLER names; OTEL_TRACES_SAMPLER_ARG is its argument."""
+    return ParentBased(KeepWrites(float(argument)))
+
+
+def consistent(argument: str) -> Sampler:
+    """A share that each kept span carries along, so that whoever counts spans can work out how many there were."""
+    share = experimental.composable_traceid_ratio_based(float(argument))
+    return experimental.composite_sampler(experimental.composable_parent_threshold(share))
