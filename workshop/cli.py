@@ -670,12 +670,12 @@ def copy(lesson: Lesson, folder: Path) -> None:
 
 
 @main.command()
-@click.argument("requirements", metavar="FILE", type=click.Path(path_type=Path))
-def environment(requirements: Path) -> None:
-    """Print the folder of an environment with the packages of FILE.
+@click.argument("requirements", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def environment(requirements: tuple[Path, ...]) -> None:
+    """Print the folder of an environment with the packages of these FILEs.
 
-    It holds what FILE pins and nothing else, is made at first use, and kept in your cache.
-    FILE is named as it is from the repository's root.
+    It holds what they pin and nothing else, is made at first use, and kept in your cache.
+    A FILE is named as it is from the repository's root.
 
     \b
     Example:
@@ -683,11 +683,11 @@ def environment(requirements: Path) -> None:
     """
     from workshop.setup.environments import EnvironmentFailed, environment_of
 
-    file = lessons.ROOT / requirements
-    if not file.is_file():
-        raise UserError(f"there is no file {file}; name one as it is from {lessons.ROOT}")
+    files = [lessons.ROOT / file for file in requirements]
+    if missing := next((file for file in files if not file.is_file()), None):
+        raise UserError(f"there is no file {missing}; name one as it is from {lessons.ROOT}")
     try:
-        folder = environment_of(file, progress=lambda line: say(line, to_stderr=True))
+        folder = environment_of(*files, progress=lambda line: say(line, to_stderr=True))
         click.echo(folder)  # as it is
     except EnvironmentFailed as error:
         raise UserError(str(error)) from None

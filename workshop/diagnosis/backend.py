@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage
 
 LESSON = "300/800/200"
+SCHEMES = ("Basic", "Bearer", "ApiKey")
 SIGNAL = re.compile(r"/v1/(?:traces|metrics|logs)")
 
 
@@ -151,12 +152,12 @@ def path_doubled(f: Facts) -> Diagnosis | None:
     )
 
 
-def path_missing(f: Facts) -> Diagnosis | None:
+def path_wrong(f: Facts) -> Diagnosis | None:
     wrong = [path for path, _ in f.backend.asked if not _is_right(f, path)] if f.backend else []
     if not wrong:
         return None
     return Diagnosis(
-        "path-missing",
+        "path-wrong",
         f"the backend was asked for {wrong[0]}",
         f"{f.backend.path}/v1/traces",
         "a provider takes OTLP below a path of its own; elsewhere it answers 404, or with a page for people",
@@ -203,10 +204,9 @@ def key_refused(f: Facts) -> Diagnosis | None:
     line = said(f, "code: 401|UNAUTHENTICATED")
     if not (wrong or line):
         return None
-    scheme, _, rest = wrong.partition(" ")
     return Diagnosis(
         "key-refused",
-        f"Authorization: {scheme} and {len(rest)} characters more, which are not the key\n{line}".strip() if wrong else line,
+        f"Authorization: {_shown(wrong)}, which is not the key\n{line}".strip() if wrong else line,
         "the key as the provider handed it out",
         _cause(f, wrong) if wrong else "401: the backend does not know this key; it is wrong, or has expired",
         f"mend how src/{f.script} makes the header" if wrong else "take a new key, and mind how the header is written",
@@ -279,6 +279,11 @@ def _wrong_keys(f: Facts) -> list[str]:
     return [value for value in sent if value and value != f.backend.authorization]
 
 
+def _shown(value: str) -> str:
+    scheme, _, rest = value.rpartition(" ")
+    return f"{scheme if scheme in SCHEMES else 'no scheme'} and {len(rest)} characters"
+
+
 def _decoded(value: str) -> str:
     """What a header of Basic authentication holds; empty where it is none."""
     try:
@@ -291,7 +296,7 @@ def _cause(f: Facts, value: str) -> str:
     scheme, _, rest = value.partition(" ")
     right, _, key = f.backend.authorization.partition(" ")
     if scheme != right:
-        return f"it begins with {scheme}, and this backend wants {right}"
+        return f"it begins with {scheme if scheme in SCHEMES else 'the key itself'}, and this backend wants {right}"
     if "%" in rest:
         return (
             "it is still percent-encoded: beside a real blank the exporter decodes nothing. Encode the blank, too, or nothing"
@@ -314,7 +319,7 @@ BACKEND = Stage(
     "BACKEND",
     *WORDS,
     path_doubled,
-    path_missing,
+    path_wrong,
     key_missing,
     key_in_script,
     *ANSWERS,

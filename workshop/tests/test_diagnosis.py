@@ -478,7 +478,7 @@ FAULTS = {
         "Failed to export spans batch due to timeout, max retries or shutdown.", asked_of={"Authorization": "Basic MTI6YQ=="}
     ),
     "path-doubled": lost_by("Failed to export spans batch code: 404", asked_of={}, path="/otlp/v1/traces/v1/traces"),
-    "path-missing": lost_by("Failed to export spans batch code: 404", asked_of={}, path="/v1/traces"),
+    "path-wrong": lost_by("Failed to export spans batch code: 404", asked_of={}, path="/v1/traces"),
     "key-missing": lost_by("", asked_of={"'authorization": "Basic MTI6YQ=="}),
     "filter-drops": {
         "dropped": [Dropped("src/todo/masks.py:40", "None", "said by others"), Dropped("src/todo/masks.py:40", "None", "said")]
