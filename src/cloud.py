@@ -1,11 +1,13 @@
 """A backend that takes OTLP over HTTP from who has its key: in the place of a provider, and without an account.
 
-It makes a new key at each start, which `/key` shows. `/seen` tells what has come. After a POST to `/answer/429` it says that,
-whatever it is asked; 200 takes what comes, 0 is silence.
+It makes a new key at each start, which `/key` shows; it may come as Basic, with the instance, or alone as Bearer or ApiKey.
+`/seen` tells what has come, and from whom. After a POST to `/answer/429` it says that, whatever it is asked; 200 takes what
+comes, 0 is silence.
 """
 
 import gzip
 import secrets
+from base64 import b64encode
 from threading import Event
 
 from flask import Flask, abort, request
@@ -17,7 +19,8 @@ TEXT, PROTOBUF = {"Content-Type": "text/plain"}, {"Content-Type": "application/x
 app = Flask(__name__)
 app.config["ANSWER"] = 200
 instance, token = str(100_000 + secrets.randbelow(900_000)), f"glc_{secrets.token_hex(48)}"
-seen = {"traces": 0, "metrics": 0, "logs": 0}
+keys = f"Basic {b64encode(f'{instance}:{token}'.encode()).decode()}", f"Bearer {token}", f"ApiKey {token}"
+seen = {"traces": 0, "metrics": 0, "logs": 0, "from": "nobody"}
 
 
 @app.get("/key")
@@ -28,8 +31,8 @@ def show_key():
 
 @app.get("/seen")
 def show_seen():
-    """How many spans, metrics and log records were taken."""
-    return "".join(f"{signal}: {count}\n" for signal, count in seen.items()), TEXT
+    """How many spans, metrics and log records were taken, and from whom."""
+    return "".join(f"{what}: {value}\n" for what, value in seen.items()), TEXT
 
 
 @app.post("/answer/<int:status>")
@@ -48,15 +51,16 @@ def judge():
         Event().wait(60)
     if app.config["ANSWER"] != 200:
         return "", app.config["ANSWER"], {"Retry-After": "30"}
-    sent = request.authorization
-    if not sent or sent.type != "basic" or (sent.username, sent.password) != (instance, token):
+    if request.headers.get("Authorization") not in keys:
         abort(401)
+    seen["from"] = request.user_agent.string
 
 
 def body() -> bytes:
     return gzip.decompress(request.data) if request.headers.get("Content-Encoding") == "gzip" else request.data
 
 
+@app.post("/v1/traces", endpoint="traces")
 @app.post("/otlp/v1/traces", endpoint="traces")
 def take_traces():
     """Take spans."""
@@ -65,6 +69,7 @@ def take_traces():
     return b"", PROTOBUF
 
 
+@app.post("/v1/metrics", endpoint="metrics")
 @app.post("/otlp/v1/metrics", endpoint="metrics")
 def take_metrics():
     """Take metrics."""
@@ -73,6 +78,7 @@ def take_metrics():
     return b"", PROTOBUF
 
 
+@app.post("/v1/logs", endpoint="logs")
 @app.post("/otlp/v1/logs", endpoint="logs")
 def take_logs():
     """Take log records."""
