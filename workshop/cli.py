@@ -556,6 +556,31 @@ def metrics(name: str | None, log: Path) -> None:
 
 
 @main.command()
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=lessons.ROOT / "src/otel",
+    help="Where dashboards/ and grafana/ are (default: src/otel).",
+)
+@click.pass_context
+def panels(ctx: click.Context, folder: Path) -> None:
+    """Ask the stores what each panel of your boards asks, without Grafana.
+
+    The boards are dashboards/*.json, the stores are those of grafana/datasources. A window that Grafana would choose is five
+    minutes. The exit status is 1 when a panel gets no answer.
+
+    Example: workshop panels
+    """
+    from workshop.programs import boards
+
+    empty = False
+    for panel, told, answered in boards.rows(folder):
+        say(click.style(f"{'✓' if answered else '✗'} {panel.title:<22}", fg="green" if answered else "red") + told)
+        empty |= not answered
+    ctx.exit(1 if empty else 0)
+
+
+@main.command()
 @click.argument("lesson", type=LESSON, required=False)
 @click.option("--answers", type=click.File("rb"), help="Answer from a file (- is standard input): one letter a line.")
 @click.option("--again", is_flag=True, help="Forget what you answered, and start over.")

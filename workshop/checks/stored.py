@@ -23,7 +23,8 @@ class Stored:
         store = self._store(prometheus, query)
         shown = [f"{series.value:g} for {series.labels}" for series in found[:SHOWN]]
         about = [name for name in store.names if not name.startswith(("prometheus_", "go_", "net_", "promhttp_"))]
-        told = "\n".join(shown) if found else f"metrics that are there: {', '.join(about[:SHOWN]) or 'none'}"
+        remarks = "".join(f"\nPrometheus says: {remark}" for remark in prometheus.remarks(query))
+        told = "\n".join(shown) if found else f"metrics that are there: {', '.join(about[:SHOWN]) or 'none'}{remarks}"
         self.require(
             *([] if found else [QUERIED, PUSHED]),
             store=store,

@@ -73,6 +73,11 @@ class Prometheus(Instance):
         """What a query comes to now."""
         return _series(self._data("query", query=promql))
 
+    def remarks(self, promql: str) -> list[str]:
+        """What it has to say of a query, such as that a bucket has no `le`."""
+        answer = self.json("/api/v1/query", query=promql)
+        return [*answer.get("warnings", []), *answer.get("infos", [])]
+
     def query_range(self, promql: str, start: float, end: float, step: float) -> list[Series]:
         """What a query comes to every `step` seconds between two times, which are seconds since the epoch."""
         return _series(self._data("query_range", query=promql, start=start, end=end, step=step))

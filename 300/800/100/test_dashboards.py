@@ -1,0 +1,238 @@
+"""Each panel of each board answers, with what follows from the traffic; the ways from a graph to a trace and to its logs are open."""
+
+import sqlite3
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+
+from workshop.checks.sandbox import ADVISOR
+from workshop.programs import boards
+from workshop.programs.instance import ProgramError
+from workshop.scenarios import traffic
+from workshop.scenarios.expected import Expected
+from workshop.scenarios.traffic import Visit
+
+COUNT = 'http_server_request_duration_seconds_count{job="todo"}'
+BUCKETS = 'http_server_request_duration_seconds_bucket{job="todo"}'
+BUDGET, FIVE_MINUTES = 0.01, 300
+
+
+def visited(checkpoint):
+    """One run with people, of an app that has the new names only; and what each panel answers then."""
+    written = sorted(path.name for path in (checkpoint.folder / "otel/dashboards").glob("*.json"))
+    checkpoint.must(
+        set(written) - {"article.json"},
+        "board-unwritten",
+        seen=f"boards: {', '.join(written) or 'none'}",
+        expected="src/otel/dashboards/todo.json",
+        why="this lesson writes it",
+        do="write it as the page has it",
+    )
+    checkpoint.environment |= {"OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database"}
+    jaeger, calls = checkpoint.program("jaeger"), called(checkpoint)
+    with checkpoint.start("prometheus") as prometheus, checkpoint.start("logs") as logs:
+        services = {"jaeger": True}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor", "jaeger": True}
+        with checkpoint.serve_together(*services) as (app, _), traffic.trouble(checkpoint.database):
+            requests = traffic.send(app.url, [Visit(0, journey, 1) for journey in (*traffic.MIX, *traffic.TROUBLE)]).requests
+            prometheus.until(lambda: counted(prometheus) >= len(requests), 3)
+            requests += traffic.send(app.url, traffic.plan(12, 1.5, errors=0.2)).requests
+        app.in_prometheus(prometheus, f"sum({COUNT})", exactly=len(requests))
+        broken = {request.trace_id for request in requests if request.status >= 500}
+        run = SimpleNamespace(app=app, prometheus=prometheus, logs=logs, jaeger=jaeger, broken=broken)
+        run.expected = Expected(requests, prometheus.query(f"{COUNT}[5m]"), app.spans)
+        run.bounds = [float(s.labels["le"]) for s in prometheus.query(f"count by (le) ({BUCKETS})") if s.labels["le"] != "+Inf"]
+        with closing(sqlite3.connect(checkpoint.database)) as database:
+            [run.open] = database.execute("SELECT count(*) FROM task WHERE done_at IS NULL").fetchone()
+        jaeger.until(lambda: called(checkpoint) > calls, 3)
+        run.called = called(checkpoint) > calls
+        read(checkpoint, run)
+        run.exemplar = app.exemplar(prometheus, BUCKETS, {request.trace_id for request in requests})
+        run.trace = jaeger.until(lambda: jaeger.trace(run.exemplar), 3)
+        follow(checkpoint, run)
+    return run
+
+
+def read(checkpoint, run):
+    """What the learner's files say, and what each panel gets; the first fault of a file is the verdict."""
+    folder = checkpoint.folder / "otel"
+    try:
+        run.sources, run.panels = boards.sources(folder), boards.panels(folder)
+        run.answers = {panel.where: answers(checkpoint, run, panel) for panel in run.panels}
+    except boards.BoardError as error:
+        checkpoint.must(
+            False,
+            "board-unreadable",
+            seen=f"{error.where}: {error.problem}",
+            expected="what Grafana can read",
+            why="Grafana shows a board that it cannot read not at all, and says so in its own log",
+            do=f"mend {error.where.partition(',')[0]}",
+        )
+
+
+def answers(checkpoint, run, panel):
+    """What each question of a panel gets: at least one series, row or pair of services."""
+    source = run.sources.get(panel.source)
+    checkpoint.must(
+        source,
+        "no-data-source",
+        seen=f"{panel.where} asks the data source {panel.source}",
+        expected=f"one of {', '.join(run.sources) or 'those that a file below src/otel/grafana/datasources names; there is none'}",
+        why="a panel finds its data source by the uid that the file of the data sources gives it",
+    )
+    try:
+        found = list(boards.answers(panel, source))
+    except ProgramError as error:
+        checkpoint.must(
+            False,
+            "panel-error",
+            seen=f"{panel.where}: {error}",
+            expected="an answer",
+            why="in Grafana that is a red corner, and no graph",
+            do=f"mend it in {panel.where.partition(',')[0]}, or the url of {source.where}",
+        )
+    for question, answer in zip(panel.questions, found):
+        if not answer and source.program.name == "prometheus":
+            run.app.in_prometheus(run.prometheus, question.over("5m"))
+        checkpoint.must(
+            answer,
+            "panel-empty",
+            seen=f"{panel.where}: {question.text or 'the service map'} comes to nothing",
+            expected="at least one answer, after people came and some of them met errors",
+            why="an empty panel looks like a calm day",
+        )
+    return found
+
+
+def follow(checkpoint, run):
+    """The ways of the data sources: from an exemplar to a trace, from a trace to its log lines."""
+    stores = {source.program.name: source for source in run.sources.values()}
+    prometheus, jaeger = stores.get("prometheus"), stores.get("jaeger")
+    run.to_trace = prometheus.more.get("exemplarTraceIdDestinations") or [] if prometheus else []
+    run.to_logs = jaeger.more.get("tracesToLogsV2") or {} if jaeger else {}
+    run.lines = []
+    if run.to_logs.get("customQuery") and run.to_logs.get("datasourceUid") in run.sources:
+        query = str(run.to_logs.get("query", "")).replace("${__trace.traceId}", run.exemplar)
+        run.asked = query
+        run.lines = run.logs.until(lambda: run.logs.query(query), 3) if run.exemplar in query else []
+
+
+def counted(prometheus):
+    return sum(series.value for series in prometheus.query(COUNT))
+
+
+def called(checkpoint):
+    """How often Jaeger has seen the app call the advisor."""
+    return sum(d["callCount"] for d in checkpoint.jaeger.dependencies() if (d["parent"], d["child"]) == ("todo", "advisor"))
+
+
+def failed(kind):
+    return kind[1] >= "500"
+
+
+def one(checkpoint, run, title):
+    """The panel of that title, and its answers."""
+    found = [panel for panel in run.panels if panel.title.casefold() == title.casefold()]
+    checkpoint.must(
+        len(found) == 1,
+        "no-panel",
+        seen=f"panels: {', '.join(panel.title for panel in run.panels) or 'none'}",
+        expected=f"one with the title {title}",
+        why="whoever is woken at night looks for a name",
+        do="write it in src/otel/dashboards/todo.json",
+    )
+    return found[0], run.answers[found[0].where]
+
+
+def holds(checkpoint, run, title, *wanted):
+    """Each question of that panel comes to a sum between these two."""
+    panel, found = one(checkpoint, run, title)
+    checkpoint.must(
+        len(found) == len(wanted),
+        "panel-value",
+        seen=f"{panel.where} asks {len(found)} questions",
+        expected=f"{len(wanted)}",
+        why="the page says what this panel shows",
+    )
+    for question, answer, (least, most) in zip(panel.questions, found, wanted):
+        total = sum(series.value for series in answer)
+        checkpoint.must(
+            least - 1e-6 <= total <= most + 1e-6,
+            "panel-value",
+            seen=f"{panel.where}: {question.over('5m')} comes to {total:g}",
+            expected=f"between {least:g} and {most:g}, which follows from what was sent",
+            why="a graph that nobody held against known requests may be wrong for years",
+        )
+
+
+@pytest.mark.before("board-unwritten")
+def test_each_panel_answers_and_says_what_follows_from_the_traffic(checkpoint):
+    run = checkpoint.shared(visited)
+    expected = run.expected
+    least, most = expected.increase()
+    holds(checkpoint, run, "Requests a second", (least / FIVE_MINUTES, most / FIVE_MINUTES))
+    least, most = expected.share(failed)
+    holds(checkpoint, run, "Share of errors", (least, most))
+    holds(checkpoint, run, "Error budget left", (1 - most / BUDGET, 1 - least / BUDGET))
+    holds(checkpoint, run, "Open tasks", (run.open, run.open))
+    holds(checkpoint, run, "Answer times", *(expected.quantile(share, run.bounds) for share in (0.5, 0.95, 0.99)))
+    panel, [rows] = one(checkpoint, run, "Requests that broke")
+    checkpoint.must(
+        sum(int(row.get("requests", 0)) for row in rows) == len(run.broken),
+        "panel-value",
+        seen=f"{panel.where}: {boards.told(rows)}",
+        expected=f"{len(run.broken)} requests",
+        why="one failure may be told twice: requests are counted, not records",
+    )
+    _, [map_] = one(checkpoint, run, "Who calls whom")
+    checkpoint.must(
+        run.called and ("todo", "advisor") in {(call["parent"], call["child"]) for call in map_},
+        "panel-value",
+        seen=f"who calls whom: {boards.told(map_)}",
+        expected="todo calls advisor, once more than before",
+        why="the map is drawn from spans whose parent belongs to another service",
+    )
+
+
+@pytest.mark.before("board-unwritten")
+def test_a_dot_in_a_graph_leads_to_its_trace_and_the_trace_to_its_lines(checkpoint):
+    run = checkpoint.shared(visited)
+    panel, _ = one(checkpoint, run, "Answer times")
+    ids = {source.id for source in run.sources.values() if source.program.name == "jaeger"}
+    ways = [way for way in run.to_trace if way.get("name") == "trace_id" and way.get("datasourceUid") in ids]
+    asks = any(question.exemplars for question in panel.questions)
+    checkpoint.must(
+        ways and asks and run.trace,
+        "no-way-to-trace",
+        seen=f"{panel.where} {'asks for exemplars' if asks else 'does not ask for exemplars'}; "
+        f"the data source of Prometheus leads to {run.to_trace or 'nothing'}",
+        expected=f"exemplars in the panel, and a way by their label trace_id to one of {', '.join(ids) or 'no Jaeger at all'}",
+        why="an exemplar has an id and nothing else; that a click opens a trace is written in the data source",
+        do='"exemplar": true in a target of the panel, and exemplarTraceIdDestinations in src/otel/grafana/datasources/stores.yaml',
+    )
+    checkpoint.must(
+        run.lines and all(row.get("trace_id") == run.exemplar for row in run.lines),
+        "no-way-to-logs",
+        seen=f"the trace {run.exemplar} leads to {run.to_logs or 'nothing'}"
+        + (f", which asks {run.asked!r} and gets {len(run.lines)} lines" if run.to_logs else ""),
+        expected="the lines of that trace, and of no other",
+        why="Grafana puts the id of the trace where the query has `${__trace.traceId}`; in a file of data sources its $ is written twice",
+        do="query: 'trace_id:=\"$${__trace.traceId}\"' below tracesToLogsV2 in src/otel/grafana/datasources/stores.yaml",
+    )
+    if checkpoint.showing:
+        show(checkpoint)
+
+
+def show(checkpoint):
+    """What the page shows: what each panel gets, before the article's two are mended."""
+    there = checkpoint.on_the_way("workshop panels")
+    root = there.folder.parent
+    with there.start("prometheus") as prometheus, there.start("logs"):
+        services = {"jaeger": True}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor", "jaeger": True}
+        with there.serve_together(*services) as (app, _):
+            where = {"WORKSHOP_TRAFFIC_URL": app.url, "WORKSHOP_TRAFFIC_DATABASE": str(there.database)}
+            there.run("workshop traffic", folder=root, **where)
+        prometheus.until(lambda: counted(prometheus), 3)
+        there.run("workshop panels", folder=root, WORKSHOP_PANELS_FOLDER=str(there.folder / "otel"))
+    with checkpoint.serve(checkpoint.block("command", "OTEL_SEMCONV_STABILITY_OPT_IN").text) as app:
+        app.get("/")

@@ -1,0 +1,98 @@
+"""Grafana's files as a learner may leave them: each fault names the file, and the line or the panel."""
+
+import json
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from workshop.course.fences import ROOT
+from workshop.programs import boards
+from workshop.programs.program import programs
+
+PANEL = {"title": "A", "type": "stat", "datasource": {"uid": "p"}, "targets": [{"expr": "up"}]}
+BOARD = {"uid": "b", "title": "B", "schemaVersion": 41, "panels": [PANEL]}
+SOURCE = "datasources: [{name: P, uid: p, type: prometheus, url: 'http://localhost:9090'}]"
+
+
+def written(folder: Path, board: str = "", sources: str = SOURCE) -> Path:
+    for name, text in {"dashboards/b.json": board or json.dumps(BOARD), "grafana/datasources/s.yaml": sources}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def without(key: str) -> str:
+    panel = {name: value for name, value in PANEL.items() if name != key}
+    return json.dumps({**BOARD, "panels": [PANEL, panel]})
+
+
+@pytest.mark.parametrize(
+    "board, where",
+    [
+        ('{\n  "panels": [,]\n}', "src/otel/dashboards/b.json:2"),
+        ("", "src/otel/dashboards/b.json:1"),
+        ("[]", "src/otel/dashboards/b.json"),
+        (json.dumps({**BOARD, "uid": ""}), "src/otel/dashboards/b.json"),
+        (json.dumps({**BOARD, "panels": {}}), "src/otel/dashboards/b.json"),
+        (without("title"), "src/otel/dashboards/b.json, panel 2"),
+        (without("datasource"), "src/otel/dashboards/b.json, panel 2 (A)"),
+        (without("targets"), "src/otel/dashboards/b.json, panel 2 (A)"),
+        (json.dumps({**BOARD, "panels": [{**PANEL, "targets": [{"query": "up"}]}]}), "src/otel/dashboards/b.json, panel 1 (A)"),
+    ],
+)
+def test_a_fault_of_a_board_is_named_with_its_place(tmp_path: Path, board: str, where: str):
+    folder = written(tmp_path, board)
+    if not board:
+        (folder / "dashboards/b.json").write_text("")
+    with pytest.raises(boards.BoardError) as found:
+        boards.panels(folder)
+    assert found.value.where == where
+
+
+@pytest.mark.parametrize(
+    "text, where",
+    [
+        ("datasources:\n\t- name: P", "src/otel/grafana/datasources/s.yaml:2"),
+        ("sources: []", "src/otel/grafana/datasources/s.yaml"),
+        ("datasources: [{name: P, uid: p, type: prometheus}]", "src/otel/grafana/datasources/s.yaml"),
+        (
+            SOURCE.replace("]", ", {name: Q, uid: p, type: jaeger, url: 'http://localhost:1'}]"),
+            "src/otel/grafana/datasources/s.yaml",
+        ),
+    ],
+)
+def test_a_fault_of_the_data_sources_is_named_with_its_place(tmp_path: Path, text: str, where: str):
+    with pytest.raises(boards.BoardError) as found:
+        boards.sources(written(tmp_path, sources=text))
+    assert found.value.where == where
+
+
+@pytest.mark.parametrize("url", ["localhost:9090", "http://localhost", "ftp://localhost:9090"])
+def test_an_address_that_is_none_is_named(tmp_path: Path, url: str):
+    [source] = boards.sources(written(tmp_path, sources=SOURCE.replace("http://localhost:9090", url))).values()
+    with pytest.raises(boards.BoardError, match=r"s\.yaml, p: the url"):
+        _ = source.store
+
+
+def test_variables_are_those_of_the_environment_and_two_dollar_signs_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STORE", "http://localhost:1234")
+    text = "datasources: [{name: P, uid: p, type: prometheus, url: $STORE, jsonData: {a: '$${x}', b: '${x.y}', c: [$STORE]}}]"
+    [source] = boards.sources(written(tmp_path, sources=text)).values()
+    assert source.url == "http://localhost:1234"
+    assert source.more == {"a": "${x}", "b": "", "c": ["http://localhost:1234"]}
+
+
+def test_a_window_that_is_left_to_grafana_is_put_in():
+    assert boards.Question("rate(x[$__rate_interval]) + rate(y[${__range}])").over("5m") == "rate(x[5m]) + rate(y[5m])"
+
+
+def test_the_container_reads_the_learners_files_and_asks_the_programs_of_this_workshop():
+    service = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]["grafana"]
+    read = {volume["source"]: volume["target"] for volume in service["volumes"]}
+    provider = YAML(typ="safe").load(ROOT / "src/otel/grafana/dashboards/files.yaml")["providers"][0]
+    assert read == {"./src/otel/grafana": "/etc/grafana/provisioning", "./src/otel/dashboards": provider["options"]["path"]}
+    assert service["environment"]["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
+    of = programs()
+    for source in boards.sources(ROOT / "src/otel").values():
+        assert source.store.port == next(iter(of[source.program.name].ports.values())).number
