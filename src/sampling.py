@@ -1,6 +1,5 @@
 """Which traces are kept, decided when they begin."""
 
-from opentelemetry.sdk.trace import _sampling_experimental as experimental
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
 
 
@@ -26,5 +25,7 @@ def keep_writes(argument: str) -> Sampler:
 
 def consistent(argument: str) -> Sampler:
     """A share that each kept span carries along, so that whoever counts spans can work out how many there were."""
+    from opentelemetry.sdk.trace import _sampling_experimental as experimental
+
     share = experimental.composable_traceid_ratio_based(float(argument))
     return experimental.composite_sampler(experimental.composable_parent_threshold(share))

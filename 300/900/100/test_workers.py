@@ -15,7 +15,7 @@ from workshop.telemetry.metrics import current
 
 DURATION = "http.server.request.duration"
 VISITOR, MADE_UP = "203.0.113.7", "198.51.100.99"
-INTERVAL = 0.5  # seconds between two exports of metrics
+INTERVAL = 0.4  # seconds between two exports of metrics
 
 
 class Backend:
@@ -49,7 +49,7 @@ def runs(checkpoint):
                 run.app.until(lambda: len(tellers(run.app.console_so_far.metrics)) > 1)
                 checkpoint.run("grep")
             backend.trap = True
-            run.app.until(lambda: backend.caught, 2 * INTERVAL)
+            run.app.until(lambda: backend.caught, patient(1.2 * INTERVAL))
             backend.trap, known = False, set(workers(run.app))
             first = next((process.parent() for process in known), None)
             if first:

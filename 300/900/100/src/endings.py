@@ -1,6 +1,6 @@
 """Serve by a command, ask forty times, end it, and count what arrived; each ending has a server of its own.
 
-python endings.py TERM,INT,time-out,KILL gunicorn -w 2 wsgi:app
+python endings.py TERM,time-out,KILL gunicorn -w 2 wsgi:app
 """
 
 import gzip
@@ -73,7 +73,7 @@ def ends(how: str, command: list[str]) -> str:
             **SETTINGS,
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{receiver.server_port}",
             "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder}/tasks.db",
-            "GUNICORN_CMD_ARGS": f"-b localhost:{port} --no-control-socket" + (" -t 1" if how == "time-out" else ""),
+            "GUNICORN_CMD_ARGS": f"-b localhost:{port} --no-control-socket" + (" -t 2" if how == "time-out" else ""),
         }
         with open(os.path.join(folder, "log"), "w+") as log:
             server = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True)
@@ -102,9 +102,6 @@ def answers(server: subprocess.Popen, port: int) -> bool:
 
 
 def end(how: str, server: subprocess.Popen, port: int) -> None:
-    if how == "INT":  # as Ctrl-C does it: to all
-        os.killpg(server.pid, signal.SIGINT)
-        return
     if how == "KILL":
         for worker in psutil.Process(server.pid).children():
             worker.kill()
