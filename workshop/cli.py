@@ -363,8 +363,9 @@ def _say_earlier_packages(lesson: Lesson) -> None:
 
     packages = compared(lesson, Path(sys.prefix))
     earlier = [name for name in packages.absent if packages.by[name] != f"{lesson.name}/{BASE}"] if packages.installed else []
-    for cure in dict.fromkeys(packages.cure(name) for name in earlier):
-        say(f"An earlier lesson has installed more packages: `{cure}`.")
+    for file, cure in {packages.by[name]: packages.cure(name) for name in earlier}.items():
+        who = "Packages of every lesson" if file == BASE else f"Packages that {file.removesuffix(f'/{BASE}')} installs"
+        say(f"{who} are missing here, and src/ needs them from here on, too: `{cure}`.")
 
 
 def _say_kept(kept: Path | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from workshop.diagnosis.configuration import CONFIGURATION
+from workshop.diagnosis.facts import Diagnosis
 from workshop.diagnosis.metrics import METRICS, POINTS
 from workshop.telemetry.metrics import HistogramPoint, Metric, NumberPoint, current
 
@@ -60,15 +61,25 @@ class Metrics:
         self.require(POINTS, metric=name, most=at_most, metrics=states)
         return sum(len(metric.points) for metric in states)
 
-    def no_metrics(self, pattern: str, why: str) -> None:
-        """No metric on the console has a name like that; `*` stands for anything. Raises Broken, which says `why`."""
+    def no_metrics(self, pattern: str, setting: str, why: str) -> None:
+        """No metric on the console has a name like that; `*` stands for anything.
+
+        Raises Broken, which says `why`, and what the `setting` is now that leaves metrics out."""
         found = sorted({metric.name for metric in self.console.metrics if fnmatchcase(metric.name, pattern)})
         if found:
             more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            facts = self.facts()
+            now = facts.settings.get(setting)
             self.require(
                 *CONFIGURATION,
-                otherwise=self.diagnosis(
-                    "unwanted-metrics", ", ".join(found[:SHOWN]) + more, f"no metric named {pattern}", why, self._lesson
+                otherwise=Diagnosis(
+                    "unwanted-metrics",
+                    f"{', '.join(found[:SHOWN])}{more}\n"
+                    + (f"{now.where}: {setting} is {now.value!r}" if now else f"no {setting} in src/{facts.script}"),
+                    f"no metric named {pattern}",
+                    why,
+                    f"let {setting} in src/{facts.script} name {pattern}, too; commas divide what it names",
+                    self._lesson,
                 ),
                 lacks="a setting that excludes metrics",
             )

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -167,8 +168,13 @@ def configuration_of(program: Program) -> Path | None:
 
 
 def _read(program: Program) -> str:
-    """A sum of what the program reads and lessons change: its configuration and the files beside it."""
-    files = sorted(configuration_of(program).parent.glob("*.y*ml")) if program.default else []
+    """A sum of what the program reads and lessons change: its configuration, and of the files beside it those that it names."""
+    if not program.default:
+        return ""
+    own = configuration_of(program)
+    named = [Path(word).name for word in re.findall(r"""[^\s"'[\]{},]+""", own.read_text(encoding="utf-8", errors="replace"))]
+    beside = sorted(own.parent.glob("*.y*ml"))
+    files = [own, *(file for file in beside if file != own and any(fnmatchcase(file.name, name) for name in named))]
     return hashlib.sha256(b"".join(os.fsencode(file) + file.read_bytes() for file in files)).hexdigest()
 
 

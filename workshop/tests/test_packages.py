@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from workshop.cli import _say_earlier_packages as say_earlier_packages
 from workshop.cli import main
 from workshop.course.fences import ROOT
 from workshop.setup import environments
@@ -55,3 +56,17 @@ def test_what_an_installer_said_is_told_without_a_traceback(made: list, monkeypa
     done = CliRunner().invoke(main, ["environment", OLD])
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: The disk is full.\n"
+
+
+def test_who_jumps_over_a_lesson_hears_which_packages_it_installs(toy, capsys):
+    toy.write("requirements.txt", "click==8.5.1\nno-such-base==1\n")
+    for name in ("100/100", "100/200", "100/300"):
+        toy.page(name, f"# {name}\n")
+    for name in ("100/200", "100/300"):
+        toy.write(f"{name}/requirements.txt", f"no-such-package-of-{name[4:]}==1\n")
+    say_earlier_packages(toy.lesson("100/300"))
+    assert " ".join(capsys.readouterr().out.split()) == (
+        "Packages of every lesson are missing here, and src/ needs them from here on, too: `make install`. "
+        "Packages that 100/200 installs are missing here, and src/ needs them from here on, too: "
+        "`pip install --require-hashes -r 100/200/requirements.txt`."
+    )

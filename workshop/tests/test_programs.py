@@ -438,9 +438,13 @@ def test_a_file_of_the_workshop_counts_until_a_lesson_writes_one_and_each_change
     anew = "Echo is started anew: its configuration has changed stopped Echo"
     assert clone.workshop("up", "echo").startswith(anew)
     assert process(clone).environ()["ECHO_SRC"] == str(clone.root / "src")
-    before = process(clone).pid
-    (own.parent / "rules.yml").touch()
-    assert clone.workshop("up", "echo").startswith(f"{anew} (process {before})")
+    rules = own.with_name("rules.yml")
+    rules.touch()  # which nothing in echo.yaml names: another program's
+    assert "`workshop up` started it before" in clone.workshop("up", "echo")
+    for file, text in (own, "files: ['./*les.yml']"), (rules, "more"):
+        before = process(clone).pid
+        file.write_text(text, encoding="utf-8")
+        assert clone.workshop("up", "echo").startswith(f"{anew} (process {before})")
 
 
 def test_a_tool_of_a_program_is_run_by_its_name_and_brought_where_it_is_missing(clone):

@@ -100,8 +100,11 @@ def test_the_series_of_a_metric_are_counted_in_each_process(app, work):
 
 
 def test_a_metric_that_is_not_wanted_is_named(app):
-    app.no_metrics("system.*", "why")
-    assert broken(app.no_metrics, "shop.[gw]*", "why") == ("unwanted-metrics", "shop.guests, shop.wait")
+    app.no_metrics("system.*", "OTEL_NAMES", "why")
+    assert broken(app.no_metrics, "shop.[gw]*", "OTEL_NAMES", "why") == (
+        "unwanted-metrics",
+        "shop.guests, shop.wait\nno OTEL_NAMES in src/run.sh",
+    )
 
 
 def test_metrics_are_listed_with_their_series_and_what_they_came_to(app):

@@ -16,6 +16,8 @@ from workshop.telemetry.spans import Span
 
 FAILED, SLOW, PLAIN, SHARE = 30, 30, 940, 0.2
 OBJECTIVE = 250  # ms, of requirement 200/300
+REPORTS, WITHIN, TOOK = 20, 1, 1.3  # so many come in so many seconds, and each takes so many seconds until it fails
+DECIDED = 1.9  # seconds after which the page's own wait may be over
 MS = 1_000_000
 
 
@@ -38,6 +40,16 @@ class Sent:
             span = Span(name, span_kind, trace_id, span_id, parent, *times, status, "", attributes, resource=resource)
             self.spans.append(span)
             parent = span_id
+
+    def report(self, collector) -> str:
+        """Hand over the call of a request that goes on, and return the trace's id."""
+        self.trace(
+            "report",
+            ("todo", "server", "GET /report", {"http.route": "/report"}, "ERROR"),
+            ("todo", "client", "GET", {"url.path": "/advice"}, "UNSET"),
+        )
+        collector.send(Telemetry([self.spans[-1]]))
+        return self.spans[-1].trace_id
 
     def of(self, kind: str) -> set[str]:
         return {trace_id for trace_id, what in self.kinds.items() if what == kind}
@@ -83,9 +95,10 @@ def kept(checkpoint):
         collector.send(Telemetry(inner))
         jaeger.until(lambda: jaeger.trace(inner[-1].trace_id), 3)  # what belongs together does not come together
         collector.send(Telemetry([span for span in sent.spans if not span.parent_id]))
+        fail_late(sent, collector)
         news: list = [0, time.monotonic()]
         last = sent.of("ill") | sent.of("look-alike")  # their only spans came last, so they are decided last
-        matter = last.union(*map(sent.of, ("failed", "slow", "watcher")))
+        matter = last.union(*map(sent.of, ("failed", "slow", "watcher", "report")))
         all_of = Counter(span.trace_id for span in sent.spans)
 
         def settled() -> bool:
@@ -102,6 +115,21 @@ def kept(checkpoint):
         counted = lambda: {s.labels["span_name"]: s.value for s in prometheus.query(query)}  # noqa: E731
         collector.until(lambda: counted().get("GET /") == FAILED + SLOW + PLAIN, 3)
         return sent, collector, collector.written("kept.json").spans, counted(), tells(collector)
+
+
+def fail_late(sent: Sent, collector) -> None:
+    """Requests that fail as they end, when their calls have long been handed over; a span leaves when it ends.
+
+    The sampler decides once a second, so they begin at all times of a second."""
+    begun, going = time.monotonic(), []
+    for number in range(REPORTS):
+        collector.until(lambda number=number: time.monotonic() > begun + number * WITHIN / REPORTS, 2)
+        going.append((sent.report(collector), time.monotonic()))
+    for trace_id, since in going:
+        collector.until(lambda since=since: time.monotonic() > since + TOOK, 2)
+        collector.send(Telemetry([span for span in sent.spans if span.trace_id == trace_id and not span.parent_id]))
+        if time.monotonic() > since + DECIDED:
+            sent.kinds[trace_id] = "too late"  # on a busy machine
 
 
 def tells(collector) -> bool:
@@ -138,6 +166,16 @@ def test_what_failed_and_what_was_slow_is_kept_and_a_share_of_the_rest(checkpoin
             else "one span with ERROR is enough, wherever in the trace it is: here the advisor failed, and the page came all the same",
             do="a policy of its own for them: a trace is kept when one policy wants it",
         )
+    reports = sent.of("report")
+    there = len(reports & found)
+    checkpoint.must(
+        there == len(reports),
+        "decided-early",
+        seen=f"{there} of {len(reports)} requests are kept that took {TOOK:g} s and failed at their end",
+        expected="all of them",
+        why="the span of a request leaves last, when the request ends; what is decided before that knows nothing of the failure",
+        do="`decision_wait: 2s` in `tail_sampling`: longer than the slowest request",
+    )
     bound = 5 * math.sqrt(PLAIN * SHARE * (1 - SHARE))
     there = len(sent.of("plain") & found)
     checkpoint.must(
