@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -365,14 +366,22 @@ class Checkpoint:
             raise Broken(found)
 
     def where_it_differs(self) -> str:
-        """What to do where only the comparison with the lesson's end is left; it names the files that differ."""
+        """What to do where only the comparison with the lesson's end is left; it names the files that differ, and from which line on."""
         mine = self.sandbox.files()
-        theirs = {name for name, data in replay(self.lesson).items() if data.decode(errors="replace") != mine.get(name)}
-        files = " and ".join(f"src/{name}" for name in sorted(theirs)[:2])
+        texts = {name: data.decode(errors="replace") for name, data in replay(self.lesson).items()}
+        theirs = {name: text for name, text in texts.items() if text != mine.get(name)}
+        files = " and ".join(f"src/{name}{_first_difference(mine.get(name), theirs[name])}" for name in sorted(theirs)[:2])
         if not files:
             return "run the command of this page yourself, and compare what it says with what the page shows"
         more = f", and {len(theirs) - 2} other files" if len(theirs) > 2 else ""
         return f"look at {files}{more} with the page beside it; `workshop diff {self.lesson.name}` shows the lines that differ"
+
+    def place(self, pattern: str, otherwise: str, files: str = "*.py") -> str:
+        """The first line of the copy's `files` in which a pattern is found, as `src/file:line`, or `otherwise`."""
+        for name, text in sorted(self.sandbox.files().items()):
+            if fnmatchcase(name, files) and (found := re.search(pattern, text, re.MULTILINE)):
+                return f"src/{name}:{text.count(chr(10), 0, found.start()) + 1}"
+        return otherwise
 
     def picture(self, name: str, spans: list[Span]) -> None:
         """Hold the lesson's picture of a trace against spans of this run: the same spans in the same order (`--at end`).
@@ -425,6 +434,13 @@ class Checkpoint:
             f"the run printed something else than this block shows; `workshop output {self.lesson.name}` writes it anew. "
             f"Printed:\n" + "\n".join(rewrite(block)[:60])
         )
+
+
+def _first_difference(mine: str | None, theirs: str) -> str:
+    """`:line` of the first line that is not as in another text; empty where there is no text, or no such line."""
+    lines = (mine or "").split("\n")
+    line = next((n for n, (here, there) in enumerate(zip(lines, theirs.split("\n")), 1) if here != there), len(lines))
+    return f":{line}" if mine else ""
 
 
 def packages(lesson: Lesson) -> Path:

@@ -19,7 +19,7 @@ VOLATILE = re.compile(
     r"workshop-check/[0-9a-f]{16}|0x[0-9a-f]{16,32}|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,32}\b|\b\d{16,40}\b"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?Z?|\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d"
     r"|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
-    r"|(?:.{0,10}…)?  +\d+\.\d+ (?:ms|s|µs)(?: +\d+\.\d+ (?:ms|s|µs))*[ ━╸╺◂]*| +offset +duration(?: +0 .*)?$"  # the columns of a waterfall
+    r"|(?:.{0,10}…)?  +\d+\.\d+ (?:ms|s|µs)(?: +\d+\.\d+ (?:ms|s|µs))*[ ━╸╺◂◆]*| +offset +duration(?: +0 .*)?$"  # the columns of a waterfall
     r"|(?<=Werkzeug/)\S+|(?<=Python/)\S+|\d+\.\d+(?= ?m?s\b)|(?<=peer\.port\": )\d+|(?<=client\.port\": )\d+"
     r"|(?<= @\[)\d+(?:\.\d+)?(?=\])"  # when promtool asked
 )

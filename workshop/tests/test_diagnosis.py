@@ -743,6 +743,19 @@ def test_a_span_that_is_open_while_the_app_serves_makes_every_request_internal(t
     assert found.rung == "internal" and "INTERNAL" in found.seen
 
 
+def test_what_only_the_comparison_shows_is_named_with_its_line(tmp_path: Path):
+    checkpoint = turned(
+        tmp_path,
+        "300/300/100",
+        diff("src/todo/views.py", " ", '-bp = Blueprint("tasks", __name__)', '+bp = Blueprint("x", __name__)'),
+    )
+    text = checkpoint.sandbox.files()["todo/views.py"]
+    line = text.splitlines().index('bp = Blueprint("x", __name__)') + 1
+    assert f"look at src/todo/views.py:{line} with the page" in checkpoint.where_it_differs()
+    assert checkpoint.place(r"^bp = ", "nowhere") == f"src/todo/views.py:{line}"
+    assert checkpoint.place(r"^bp = ", "nowhere", "*.sh") == "nowhere"
+
+
 BACKGROUND_WORK = {
     "a Future that nobody asks": ("ThreadPoolExecutor(1).submit(lambda: nobody_knows)", "held-by-a-future"),
     "arguments that do not fit": ("ThreadPoolExecutor(1).submit(health, 1, 2)", "held-by-a-future"),

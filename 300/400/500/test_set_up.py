@@ -79,7 +79,7 @@ def test_the_spans_are_the_same_with_the_agent_and_without(checkpoint):
         seen=f"without the agent: {made}",
         expected=f"as with it: {given}",
         why="a resource that is put together by hand does not read what stands in the environment",
-        do="make it with `Resource.create()`",
+        do=f"make it with `Resource.create()` in {checkpoint.place('Resource[(.]', 'src/telemetry.py')}",
     )
     if checkpoint.showing:
         show(checkpoint, under_agent)
@@ -95,7 +95,7 @@ def test_trace_and_baggage_go_on_to_the_advisor(checkpoint):
         seen="GET / calls the advisor, and no span below it tells of that",
         expected="a CLIENT span of the call",
         why="the instrumentation of `requests` makes that span, and writes the headers of the call",
-        do="call RequestsInstrumentor().instrument() in src/telemetry.py",
+        do=f"call RequestsInstrumentor().instrument() at {set_up_at(checkpoint)}",
     )
     [call] = [call for call in in_code.calls if in_code.page.trace_id in call.headers.get("traceparent", "")] or [None]
     checkpoint.must(
@@ -105,7 +105,7 @@ def test_trace_and_baggage_go_on_to_the_advisor(checkpoint):
         + ("" if call else " it, nor with the trace"),
         expected=f"the headers traceparent and baggage ({BAGGAGE})",
         why="OpenTelemetry carries both by itself; `set_global_textmap` replaces what carries them, and the last call counts",
-        do="take the propagator out: the default is tracecontext and baggage",
+        do=f"take it out of {checkpoint.place('^(?!from|import).*set_global_textmap', 'src/telemetry.py')}: the default is tracecontext and baggage",
     )
 
 
@@ -118,7 +118,8 @@ def traced(checkpoint):
         seen=f"`{IN_CODE}` starts the agent",
         expected="the app without it",
         why="src/run.sh starts the agent although AGENT is empty; `${AGENT:-…}` with a colon does so, too",
-        do="let src/run.sh start the app in one line only, which begins with ${AGENT-opentelemetry-instrument}",
+        do="let src/run.sh start the app in one line only, which begins with ${AGENT-opentelemetry-instrument}; look at "
+        + checkpoint.place(r"\$\{AGENT:|^(?!.*\$).*opentelemetry-instrument", "it", "run.sh"),
     )
     checkpoint.must(
         in_code.app.spans,
@@ -133,7 +134,8 @@ def traced(checkpoint):
         seen=f"`{UNDER_AGENT}` starts the app without the agent, and it tells of no span",
         expected="the agent, where AGENT is not set",
         why="`${AGENT-…}` is what stands behind the -, unless AGENT is set",
-        do="let src/run.sh start the app in a line that begins with ${AGENT-opentelemetry-instrument}",
+        do="let the line begin with ${AGENT-opentelemetry-instrument}: "
+        + checkpoint.place("flask run", "the last one of src/run.sh", "run.sh"),
     )
     return in_code, under_agent
 
@@ -150,7 +152,8 @@ def complete(checkpoint, run):
         seen="a forged form was refused with 400, and no span tells of it",
         expected="a SERVER span for every request, also for one that is refused at once",
         why="what hooks into the app first runs first; the form was refused before the instrumentation saw it",
-        do="set telemetry up before CSRFProtect(app): as soon as there is an app, or before it is imported",
+        do=f"set telemetry up before {checkpoint.place('CSRFProtect[(]', 'CSRFProtect(app)')}: as soon as there is an app, or before "
+        "it is imported",
     )
     app.server_span(run.refused)
     recorded = [str(answer) for answer in run.untraced if app.facts().spans_of(answer)]
@@ -160,7 +163,7 @@ def complete(checkpoint, run):
         seen=f"spans for {' and '.join(recorded)}",
         expected="none for a health probe, and none where `traceparent` ends in 00, not recorded",
         why="a sampler that is given in code replaces the default, which follows the caller",
-        do="leave the sampler out, and the provider asks OTEL_TRACES_SAMPLER",
+        do=f"leave the sampler out of {checkpoint.place('sampler=', 'src/telemetry.py')}, and the provider asks OTEL_TRACES_SAMPLER",
     )
     checkpoint.must(
         len(run.sent) == len(app.spans),
@@ -171,10 +174,17 @@ def complete(checkpoint, run):
         why="an exporter that is made in code sends as it was made: with the protocol of its package, to the `endpoint` as it is"
         if run.complaint
         else "each span processor hands the spans to its own exporter, and only to that",
-        do="write OTLPSpanExporter() without an endpoint, from opentelemetry.exporter.otlp.proto.http.trace_exporter"
+        do=f"at {checkpoint.place(r'OTLPSpanExporter|proto', 'src/telemetry.py')}, write OTLPSpanExporter() without an endpoint, "
+        "from opentelemetry.exporter.otlp.proto.http.trace_exporter"
         if run.complaint
-        else "give the provider one BatchSpanProcessor for ConsoleSpanExporter() and one for OTLPSpanExporter()",
+        else f"at {set_up_at(checkpoint)}, give the provider one BatchSpanProcessor for ConsoleSpanExporter() and one for "
+        "OTLPSpanExporter()",
     )
+
+
+def set_up_at(checkpoint):
+    """Where the learner's code makes its provider, or else asks for instrumentations."""
+    return checkpoint.place(r"TracerProvider\(", checkpoint.place(r"\.instrument\(", "src/telemetry.py"))
 
 
 def spans(run):
@@ -203,7 +213,7 @@ def same(checkpoint, in_code, under_agent):
         seen="\n".join(f"{how}: {what} {more}" for how, some in found.items() for what, more in some[:3]),
         expected="span for span what comes under the agent",
         why="the agent instruments all that is installed and known; your set-up instruments what it names",
-        do="name it in src/telemetry.py, beside the others",
+        do=f"name it at {set_up_at(checkpoint)}, beside the others",
     )
 
 

@@ -85,8 +85,8 @@ def visit(checkpoint) -> Visited:
             why="many people came at once, and the app did not keep up",
         )
         own_interval(checkpoint, app)
+        app.scraped(prometheus, "prometheus")  # first: who scrapes the app asks it, too
         app.in_prometheus(prometheus, f"sum({COUNT})", exactly=len(requests))
-        app.scraped(prometheus, "prometheus")
         promoted(checkpoint, prometheus)
         expected = Expected(requests, prometheus.query(f"{COUNT}[5m]"), app.spans)
         app.recorded(prometheus, ERROR_RATIO, lambda found: len(found) == 1 and lies(found[0].value, expected.share(failed)))
