@@ -42,6 +42,12 @@ def test_the_command_prints_the_folder_alone_on_standard_output(made: list):
     assert done.stdout.strip() == str(environments.environment_of(ROOT / OLD, progress=print))
 
 
+def test_the_command_takes_several_files_for_one_environment(made: list):
+    done = CliRunner().invoke(main, ["environment", "requirements.txt", OLD])
+    assert done.exit_code == 0
+    assert [files for _, files in made] == [["requirements.txt", "old-requirements.txt"]]
+
+
 def test_a_file_that_is_not_there_is_named(made: list):
     done = CliRunner().invoke(main, ["environment", "300/400/600/none.txt"])
     assert (done.exit_code, done.stdout, made) == (1, "", [])

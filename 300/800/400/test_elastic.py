@@ -9,6 +9,7 @@ import pytest
 from workshop.checks.fake_server import FakeServer, accept, refuse
 from workshop.course.fences import ROOT
 from workshop.diagnosis.backend import BACKEND, Backend
+from workshop.diagnosis.packages import missing_package
 from workshop.setup.environments import EnvironmentFailed, environment_of
 from workshop.setup.ports import free_port
 
@@ -79,6 +80,7 @@ def require_all(run):
         asked = [(request.path, dict(request.headers)) for request in run.server.requests]
         run.app.require(
             BACKEND,
+            *([missing_package] if lacks == [SIGNALS["logs"]] else []),
             backend=Backend(URL, f"ApiKey {run.token}", asked),
             lacks="OTEL_EXPORTER_OTLP",
             otherwise=run.app.diagnosis(
