@@ -15,6 +15,7 @@ from workshop.telemetry.metrics import current
 
 DURATION = "http.server.request.duration"
 VISITOR, MADE_UP = "203.0.113.7", "198.51.100.99"
+ALONE = {"Connection": "close"}  # so that any worker may take the next one
 INTERVAL = 0.4  # seconds between two exports of metrics
 
 
@@ -41,7 +42,7 @@ def runs(checkpoint):
         with checkpoint.serve("sh production.sh") as run.app:
             run.app.until(lambda: len(workers(run.app)) > 1, patient(2))
             run.workers = len(workers(run.app))
-            run.asked = [run.app.get("/") for _ in range(40)]
+            run.asked = [run.app.get("/", headers=ALONE) for _ in range(40)]
             run.proxied = run.app.get("/", headers={"X-Forwarded-For": f"{MADE_UP}, {VISITOR}", "X-Forwarded-Proto": "https"})
             run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers)
             run.first = set(backend.serving)
@@ -77,7 +78,7 @@ def ask_until(app, condition):
     """Ask until something is so, for at most some seconds; any worker may answer."""
     asked, deadline = [], time.monotonic() + patient(3)
     while not condition() and time.monotonic() < deadline:
-        asked.append(app.get("/"))
+        asked.append(app.get("/", headers=ALONE))
         app.until(condition, 0.3)
     return asked
 
