@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from workshop.course.pins import canonical, pins
-from workshop.doctor.machine import GB, NEEDED, TYPED, Beside, Machine
+from workshop.doctor.machine import GB, NEEDED, SOMETIMES, TYPED, Beside, Machine
 
 OK, NOTE, FIX = "ok", "note", "fix"
 CONNECTION_STRING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
@@ -190,10 +190,12 @@ def dependencies(m: Machine) -> Finding:
 
 
 def commands(m: Machine) -> Finding:
+    needed = [name for name in m.missing if name in NEEDED]
     if m.missing:
         get = f"`{m.installer} {' '.join(m.missing)}`" if m.installer else "on a Mac: `xcode-select --install`"
-        return Finding(FIX, "commands", f"no {' and no '.join(m.missing)}", ", ".join(NEEDED), get)
-    return Finding(OK, "commands", f"{', '.join(NEEDED)} are here")
+        expected = ", ".join(NEEDED) if needed else "; ".join(f"{name}: {SOMETIMES[name]}" for name in m.missing)
+        return Finding(FIX if needed else NOTE, "commands", f"no {' and no '.join(m.missing)}", expected, get)
+    return Finding(OK, "commands", f"{', '.join([*NEEDED, *SOMETIMES])} are here")
 
 
 def ports(m: Machine) -> list[Finding]:
@@ -240,7 +242,11 @@ def docker(m: Machine) -> Finding:
     if m.docker is None:
         return Finding(OK, "docker", "not installed; lessons do without, except where they say so")
     if not m.docker:
-        return Finding(OK, "docker", "an engine answers, and it has compose")
+        seen, hosted = "an engine answers, and it has compose", [p.title for p in m.programs if p.name in m.hosted]
+        if m.desktop and hosted:
+            seen += f"; for {' and '.join(hosted)} it wants Settings, Resources, Network, Enable host networking; without that "
+            seen += "`workshop up` takes another way"
+        return Finding(OK, "docker", seen)
     if "compose" in m.docker:
         do = "add the compose plugin: docs.docker.com/compose/install"
     elif "permission denied" in m.docker:

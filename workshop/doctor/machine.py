@@ -32,7 +32,9 @@ GB = 1e9
 PATIENCE = 1  # seconds for each thing that may be slow: Docker, a Jaeger elsewhere, the network
 TYPED = ("flask", "gunicorn", "opentelemetry-instrument", "python")
 NEEDED = ("bash", "curl", "git", "make")
+SOMETIMES = {"jq": "300/600/400 asks lines of JSON with it, and so does `make test`"}
 WORKSPACES = {"CODESPACES": "Codespaces", "GITPOD_WORKSPACE_URL": "Gitpod", "GITPOD_ENVIRONMENT_ID": "Ona"}
+HOSTED = re.compile(r"^  (\w+):\n(?:(?:    .*)?\n)*?    network_mode: host$", re.MULTILINE)  # in docker-compose.yml
 INSTALLERS = {
     "apt-get": "sudo apt-get install",
     "dnf": "sudo dnf install",
@@ -96,6 +98,8 @@ class Machine:
     own: tuple[int, ...] = ()  # the taken ports whose program was started in this src/
     programs: tuple[Beside, ...] = ()
     docker: str | None = None  # None: not installed; else why no engine answers
+    desktop: bool = False  # whether that engine is Docker Desktop, whose containers run in a machine of their own
+    hosted: tuple[str, ...] = ()  # the programs whose containers are on the host's network
     free: float = 100 * GB
     memory: float | None = 16 * GB  # None: not known
     exported: dict[str, str] = field(default_factory=dict)
@@ -149,7 +153,7 @@ def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] |
         base_prefix=Path(sys.base_prefix).resolve(),
         installed=(root / ".venv" / "bin").exists(),
         typed={name: str(Path(found).parent.resolve()) for name in TYPED if (found := shutil.which(name))},
-        missing=tuple(name for name in NEEDED if not shutil.which(name)),
+        missing=tuple(name for name in (*NEEDED, *SOMETIMES) if not shutil.which(name)),
         installer=_installer(),
         requirements=(root / "requirements.txt").read_text(encoding="utf-8"),
         packages=_packages(),
@@ -157,6 +161,8 @@ def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] |
         own=tuple(port for port, (_, folder) in owners.items() if folder == root / "src"),
         programs=programs,
         docker=docker,
+        desktop=docker == "" and _desktop(),
+        hosted=_hosted(root / "docker-compose.yml"),
         free=min(shutil.disk_usage(_existing(path)).free for path in watched),
         memory=_memory(),
         exported=_exported(),
@@ -167,6 +173,19 @@ def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] |
         shadows=Sandbox(root / "src").shadows(),
         connection_strings=_connection_strings(root),
     )
+
+
+def _hosted(compose: Path) -> tuple[str, ...]:
+    return tuple(HOSTED.findall(compose.read_text(encoding="utf-8"))) if compose.exists() else ()
+
+
+def _desktop() -> bool:
+    from workshop.setup.commands import CommandFailed, run
+
+    try:
+        return "Docker Desktop" in run(["docker", "version", "--format", "{{.Server.Platform.Name}}"], seconds=PATIENCE)
+    except CommandFailed:
+        return False
 
 
 def _newer() -> str:

@@ -258,8 +258,11 @@ def test_a_missing_command_is_named_with_the_way_to_get_it(tmp_path, monkeypatch
         (tmp_path / name).symlink_to(shutil.which("true"))
     monkeypatch.setenv("PATH", str(tmp_path))
     finding = the("commands", replace(machine.gather(**some_ports()), typed=here().typed))
-    assert (finding.level, finding.seen) == (FIX, "no make")
-    assert finding.do.endswith("apt-get install make`")
+    assert (finding.level, finding.seen) == (FIX, "no make and no jq")
+    assert finding.do.endswith("apt-get install make jq`")
+    (tmp_path / "make").symlink_to(tmp_path / "git")
+    finding = the("commands", replace(machine.gather(**some_ports()), typed=here().typed))
+    assert (finding.level, finding.seen) == (NOTE, "no jq") and finding.expected.startswith("jq: 300/600/400 asks ")
 
 
 @contextmanager
@@ -422,6 +425,18 @@ def test_docker_is_asked_and_each_way_to_fail_has_its_cure(script, system, level
     m = replace(here(), docker=machine.gather(**some_ports()).docker, system=system, place="")
     finding = findings.docker(m)
     assert finding.level == level and said in finding.seen and do in finding.do
+
+
+def test_docker_desktop_is_told_of_the_host_network_that_some_containers_want(tmp_path, monkeypatch):
+    tool(tmp_path, "docker", "[ \"$3\" = '{{.Server.Platform.Name}}' ] && echo Docker Desktop 4.43 || echo 27.1")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    m = machine.gather(**some_ports())
+    assert m.hosted[:2] == ("collector", "prometheus")
+    beside = tuple(Beside(name, name.title(), "") for name in ("jaeger", "collector", "prometheus"))
+    finding = findings.docker(replace(m, programs=beside))
+    assert finding.level == OK and "; for Collector and Prometheus it wants " in finding.seen
+    assert "host networking" not in findings.docker(replace(m, programs=beside[:1])).seen
+    assert "host networking" not in findings.docker(replace(m, programs=beside, desktop=False)).seen
 
 
 def test_docker_is_looked_at_in_wsl_and_in_containers_and_may_be_missing():
