@@ -108,11 +108,15 @@ class Stored:
         return found
 
     def _store(self, prometheus: Prometheus, query: str = "") -> Store:
+        counts: dict[str, float] = {}
+        for series in prometheus.metrics():
+            counts[series.labels["__name__"]] = counts.get(series.labels["__name__"], 0) + series.value
         return Store(
             port=PROMETHEUS.ports["http"].number,
             log=prometheus.log.read_text(errors="replace") if prometheus.log.exists() else "",
             names=tuple(prometheus.json("/api/v1/label/__name__/values")["data"]),
             targets=prometheus.targets(),
+            counts=counts,
             query=query,
         )
 

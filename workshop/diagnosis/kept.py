@@ -16,6 +16,9 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
 HEADERS = "OTEL_EXPORTER_OTLP_LOGS_HEADERS"
 DAYS = 7  # of `-retentionPeriod`, in workshop/programs/logs.py
 LESSON = "300/600/400"
+CANNOT_WRITE = (
+    r"cannot add rows into storage in read-only mode[^\n]*|[^\n]*(?:no space left on device|read-only file system)[^\n]*"
+)
 
 
 @dataclass
@@ -37,6 +40,20 @@ def logs_not_sent(f: Facts) -> Diagnosis | None:
         "an exporter that sends log records away: otlp",
         "the records are made, and nobody sends them to the log store",
         f"write `console,otlp` in {setting.where}",
+        LESSON,
+    )
+
+
+def logs_cannot_write(f: Facts) -> Diagnosis | None:
+    said = re.search(CANNOT_WRITE, f.kept.log) if f.kept else None
+    if not said:
+        return None
+    return Diagnosis(
+        "logs-cannot-write",
+        f"VictoriaLogs' own log says: {said[0][:EXCERPT]}",
+        "a folder with room, in which it may write",
+        "where the disk is full it goes on reading and takes nothing more: to who sends it answers 429, try again later",
+        "make room on the disk, which `workshop doctor` looks at; then `workshop down logs` and `workshop up logs`",
         LESSON,
     )
 
@@ -119,6 +136,7 @@ KEPT = Stage(
     not_under_agent,
     missing_package,
     logs_not_sent,
+    logs_cannot_write,
     json_refused,
     log_too_old,
     logs_over_grpc,

@@ -15,11 +15,14 @@ OTLP_PATH = "/api/v1/otlp/v1/metrics"
 ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
 LESSON = "300/500/300"
 SHOWN = 6
+UNWRITTEN = "prometheus_tsdb_wal_writes_failed_total"
+MISTIMED = ("prometheus_tsdb_out_of_bound_samples_total", "prometheus_tsdb_out_of_order_samples_total")
 
 
 @dataclass
 class Store:
-    """What a check knows of the Prometheus that it asked: its own `log`, the `names` of all its metrics, its `targets`.
+    """What a check knows of the Prometheus that it asked: its own `log`, the `names` of all its metrics, its `targets`, and what
+    it `counts` of itself.
 
     `fell` is how often a counter of the job that is asked about fell, and `query` a question that came to nothing."""
 
@@ -27,8 +30,42 @@ class Store:
     log: str = ""
     names: tuple[str, ...] = ()
     targets: list[Target] = field(default_factory=list)
+    counts: dict[str, float] = field(default_factory=dict)
     fell: int = 0
     query: str = ""
+
+
+def prometheus_cannot_write(f: Facts) -> Diagnosis | None:
+    failed = f.store.counts.get(UNWRITTEN, 0) if f.store else 0
+    if not failed:
+        return None
+    return Diagnosis(
+        "prometheus-cannot-write",
+        f"Prometheus' own page /metrics: {UNWRITTEN} {failed:g}",
+        "0",
+        "what comes it writes down first, and what it cannot write it drops; to who sends it, it answers 200 all the same, and "
+        "its log says nothing",
+        "make room on the disk, which `workshop doctor` looks at; then `workshop down prometheus` and `workshop up prometheus`",
+        LESSON,
+    )
+
+
+def clock_jumped(f: Facts) -> Diagnosis | None:
+    refused = re.search(r"Failed to export metrics batch code: 400\b.*", f.output)
+    counts = {name: f.store.counts.get(name, 0) for name in MISTIMED} if f.store else {}
+    if not refused or not any(counts.values()):
+        return None
+    told = " and ".join(f"{name} {value:g}" for name, value in counts.items() if value)
+    return Diagnosis(
+        "clock-jumped",
+        f"{refused[0][:EXCERPT]}\nPrometheus' own page /metrics: {told}",
+        "times that only go on, and are no more than ten minutes ahead of Prometheus' own",
+        "a series takes no sample that is older than its newest one; after a clock has been set back it takes none until that time "
+        "has come again",
+        "set the clock right; what was sent from the future is gone with Prometheus' data: `workshop down prometheus`, "
+        "`rm -r .saved/prometheus-data`, `workshop up prometheus`",
+        LESSON,
+    )
 
 
 def metrics_not_pushed(f: Facts) -> Diagnosis | None:
@@ -175,10 +212,12 @@ def no_exemplar(f: Facts) -> Diagnosis | None:
 EXEMPLARS = Stage("EXEMPLARS", no_exemplar)
 PUSHED = Stage(
     "PUSHED",
+    prometheus_cannot_write,
     *CONFIGURATION,
     not_under_agent,
     metrics_not_pushed,
     delta_refused,
+    clock_jumped,
     metrics_over_grpc,
     metrics_endpoint,
 )

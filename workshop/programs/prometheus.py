@@ -108,6 +108,10 @@ class Prometheus(Instance):
             for a in self._data("alerts")["alerts"]
         ]
 
+    def metrics(self) -> list[Series]:
+        """What it counts of itself, such as `prometheus_tsdb_wal_writes_failed_total`."""
+        return read_exposition(self.ask("/metrics"))
+
     def check(self) -> None:
         self._data("status/buildinfo")
 

@@ -30,13 +30,14 @@ from workshop.diagnosis.logs import LOGS, PLACED, console_silent, level_swallowe
 from workshop.diagnosis.metrics import METRICS, POINTS
 from workshop.diagnosis.spans import CALLS, SPANS, STATEMENTS
 from workshop.diagnosis.starting import STARTS
+from workshop.diagnosis.stored import MISTIMED, PUSHED, UNWRITTEN, Store
 from workshop.programs.jaeger import for_checks
 from workshop.setup.ports import free_port
 from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.metrics import HistogramPoint, Metric, NumberPoint
 from workshop.telemetry.spans import Span
 
-SIGNALS = (*METRICS, *POINTS, *LOGS, level_swallowed, console_silent, *PLACED, *KEPT)
+SIGNALS = (*PUSHED, *METRICS, *POINTS, *LOGS, level_swallowed, console_silent, *PLACED, *KEPT)
 ALL = (*STARTS, *ANSWERS, *SPANS, *STATEMENTS, *CALLS, *ARRIVAL, *BACKGROUND, *COLLECTOR, *SIGNALS, *BACKEND)
 RUN_SH = """\
 export OTEL_SERVICE_NAME=todo
@@ -427,6 +428,14 @@ FAULTS = {
         LINE.format("warn", '"otlphttp" alias is deprecated; use "otlp_http" instead', '"a": 1'), "otlp_http", "otlphttp"
     ),
     "logs-not-sent": keeping("LOGS_EXPORTER=console"),
+    "prometheus-cannot-write": {"store": Store(counts={UNWRITTEN: 6})},
+    "clock-jumped": {
+        "store": Store(counts={MISTIMED[1]: 2}),
+        "output": "Failed to export metrics batch code: 400, reason: Bad Request\n",
+    },
+    "logs-cannot-write": keeping(
+        *TO_STORE, log="warn x.go:47 cannot add rows into storage in read-only mode; the storage can be in read-only mode\n"
+    ),
     "logs-json-refused": keeping(
         "LOGS_EXPORTER=console,otlp",
         "EXPORTER_OTLP_LOGS_PROTOCOL=http/json",
