@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -86,6 +87,15 @@ def test_a_redirect_counts_as_a_yes_and_nothing_is_said(exported):
     with FakeServer(refuse(308, Location="https://localhost/v1/traces")) as server:
         assert exported(f"{server.url}/v1/traces") == ""
     assert [request.accepted for request in server.requests] == [False]
+
+
+def test_of_logs_a_refusal_is_said_once_in_a_while(caplog: pytest.LogCaptureFixture):
+    with FakeServer(refuse(401)) as server:
+        exporter = OTLPLogExporter(f"{server.url}/v1/logs")
+        for _ in range(3):
+            exporter.export([])
+    assert len(server.requests) == 3
+    assert caplog.text.count("Failed to export logs batch") < 3
 
 
 def test_tls_to_a_plain_port_and_the_other_way(exported, caplog: pytest.LogCaptureFixture):
