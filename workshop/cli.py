@@ -680,22 +680,6 @@ def _must_be_writable(path: Path) -> None:
 
 
 @main.command()
-@click.argument("lesson", type=LESSON)
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def copy(lesson: Lesson, folder: Path) -> None:
-    """Put the app as it is when LESSON ends into FOLDER.
-
-    Files that are there stay as they are. Your src/ is not touched.
-
-    Example: workshop copy 300/200/300 /tmp/app
-    """
-    from workshop.learner.workspace import put
-
-    written = put(replay(lesson), folder)
-    say(f"{folder}: {written} files of the app as it is when {lesson.name} ends.")
-
-
-@main.command()
 @click.argument("requirements", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def environment(requirements: tuple[Path, ...]) -> None:
     """Print the folder of an environment with the packages of these FILEs.

@@ -296,13 +296,15 @@ class Checkpoint:
         file = self.folder.with_name("asked.txt")
         return sorted(set(file.read_text(encoding="utf-8").split())) if file.exists() else []
 
-    def run(self, command: str, folder: Path | None = None, seconds: float = 60, **env: str) -> Result:
+    def run(self, command: str, folder: Path | None = None, seconds: float = 60, whole: bool = False, **env: str) -> Result:
         """Run the lesson's command that begins so, in the copy of `src/`, and compare the output block below it.
 
+        `whole` is for a command that looks at the processes which it starts: none of them starts warm.
         Raises Broken when it does not end in time."""
         block = self.block("command", command)
         begun = time.monotonic()
-        process = Process(self.sandbox.swap(block.text), folder or self.folder, self.variables(**env))
+        variables = {**self.environment, **env} if whole else self.variables(**env)
+        process = Process(self.sandbox.swap(block.text), folder or self.folder, variables)
         try:
             if not process.wait(seconds):
                 raise Broken(

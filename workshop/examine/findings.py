@@ -114,7 +114,7 @@ def starts(e: Evidence) -> Entry:
         return Entry("starts", title, PASSED, f"{run.start_seconds:.1f} s until it listened" if run.listened else "")
     said = tail(run.output, 3) or "nothing"
     do = f"run it yourself in {e.plan.folder}: {e.plan.line}"
-    if missing := re.search(r"(?:bash: (?:line \d+: )?|exec: |sh: \d+: )([\w./-]+): (?:command )?not found", run.output):
+    if missing := re.search(r"([\w./-]+): (?:command )?not found", run.output):
         where = f"{e.plan.venv}/bin" if e.plan.venv else "your shell's PATH"
         do = f"{missing[1]} is not in {where}; name the app's own environment with `--venv`, or the command with its path"
     elif re.search(r"[Aa]ddress already in use|Port \d+ is in use", run.output):
@@ -133,7 +133,7 @@ def listens(e: Evidence) -> Entry:
     run, title = e.run, "it listens"
     if run.listened:
         host, port = run.address
-        return Entry("listens", title, PASSED, f"{host}:{port}, {some(list(run.programs)) or 'a program'}")
+        return Entry("listens", title, PASSED, f"{host}:{port}")
     ports = [str(port) for port in run.elsewhere]
     if e.plan.port and ports:
         return Entry(
@@ -152,9 +152,9 @@ def answers(e: Evidence) -> Entry:
     responses = [asked.response for asked in e.run.asked]
     silent = next((r for r in responses if not r.status), None)
     if silent:
-        return Entry(
-            "answers", title, FAILED, f"{silent}: no answer ({short(silent.problem, 90)})", "ask it yourself with curl"
-        )
+        said = tail(e.run.output, 2)
+        seen = f"{silent}: no answer ({short(silent.problem, 90)})" + (f"; it said last:\n{said}" if said else "")
+        return Entry("answers", title, FAILED, seen, "read what it said, and ask it yourself with curl")
     seen = some([f"{r} {r.status}" for r in responses], 4)
     if all(r.status >= 500 for r in responses):
         why = exception(e.run.output)
@@ -188,10 +188,10 @@ def tells(e: Evidence) -> Entry:
             "read the lines around it: a setting is misspelt",
             "300/300/200",
         )
-    if e.run.programs and not any("python" in name.lower() or "gunicorn" in name for name in e.run.programs):
+    if e.run.programs and not any("python" in name.lower() for name in e.run.programs):
         do = "what stands here of Flask does not help it; OpenTelemetry has a page for its language"
         return Entry("exporter", title, FAILED, f"nothing came, and what runs is {some(list(e.run.programs))}, not Python", do)
-    if "opentelemetry-instrument" not in e.plan.line:
+    if not e.run.under_agent:
         do = "put `opentelemetry-instrument` in front of its command, and OTEL_SERVICE_NAME=<name> before that"
         return Entry("exporter", title, FAILED, "nothing came: nothing instruments it", do, lesson)
     do = "is an instrumentation for its framework installed in its environment? Is an exporter `none`, or a sampler off?"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from html import escape
+from os.path import relpath
+from pathlib import Path
 
 from workshop.examine import rules
 from workshop.examine.entries import FAILED, OPEN, PASSED, Entry
@@ -64,29 +66,33 @@ class Report:
 def text(report: Report) -> str:
     """One screen of 80 columns: what is broken with its cure, the rest in short."""
     plan = report.evidence.plan
-    lines = [wrapped(f"{plan.line}  in {plan.folder}{f', with {plan.venv}' if plan.venv else ''}", "", "  "), ""]
+    where = relpath(plan.folder) if plan.folder.is_relative_to(Path.cwd()) else plan.folder
+    lines = [wrapped(f"{plan.line}  in {where}{f', with {plan.venv}' if plan.venv else ''}", "", "  "), ""]
     lines += [_line(entry) for entry in report.ladder]
     lines += ["", wrapped(f"Score  {report.verdict()}", "", "       ")]
-    lines += [_line(entry, entry.id) for entry in report.judged if entry.state == FAILED]
-    lines += [_in_short(state, report.judged) for state in (PASSED, OPEN) if any(e.state == state for e in report.judged)]
-    lines += ["", "What else hides in it"]
-    lines += [_line(entry) for entry in report.findings if entry.state == FAILED]
-    lines += [_in_short(state, report.findings) for state in (PASSED, OPEN) if any(e.state == state for e in report.findings)]
+    if report.score is None:
+        return "\n".join(lines)
+    lines += _group(report.judged)
+    lines += ["", "What else hides in it", *_group(report.findings)]
     return "\n".join(lines)
 
 
-def _line(entry: Entry, name: str = "") -> str:
+def _group(entries: list[Entry]) -> list[str]:
+    """What is broken with all that is known of it, then the others by their ids."""
+    lines = [_line(entry) for entry in entries if entry.state == FAILED]
+    for state in (PASSED, OPEN):
+        if names := [entry.id for entry in entries if entry.state == state]:
+            lines.append(wrapped(", ".join(names), f"{MARKS[state]:>3} ", "    "))
+    return lines
+
+
+def _line(entry: Entry) -> str:
     head = f"{MARKS[entry.state]:>3} "
-    about = f"{name}  {entry.title}" if name else entry.title
+    about = f"{entry.id}  {entry.title}" if entry.impact else entry.title
     said = wrapped(f"{about}: {entry.seen}" if entry.seen else about, head, "    ")
     if entry.do:
         said += "\n" + wrapped(f"{entry.do}" + (f" ({entry.lesson})" if entry.lesson else ""), "    → ", "      ")
     return said
-
-
-def _in_short(state: str, entries: list[Entry]) -> str:
-    names = [entry.id for entry in entries if entry.state == state]
-    return wrapped(", ".join(names), f"{MARKS[state]:>3} ", "    ")
 
 
 def as_json(report: Report) -> str:

@@ -75,6 +75,7 @@ class Run:
     address: tuple[str, int] = ("", 0)
     elsewhere: tuple[int, ...] = ()
     programs: tuple[str, ...] = ()
+    under_agent: bool = False
     detached: bool = False
     start_seconds: float = 0
     stop_seconds: float = 0
@@ -207,6 +208,7 @@ def run(plan: Plan, endpoint: str, end: signal.Signals = signal.SIGINT) -> Run:
         if seen.listened:
             seen.asked = list(_ask(plan, seen))
             seen.programs = tuple(dict.fromkeys(filter(None, map(_name, subject.members()))))
+            seen.under_agent = any(map(_has_agent, subject.members()))
             if not seen.asked[-1].response.status:
                 subject.ended(1)  # it may be dying
             stopping = time.monotonic()
@@ -220,7 +222,7 @@ def run(plan: Plan, endpoint: str, end: signal.Signals = signal.SIGINT) -> Run:
 
 def _listen(subject: Subject, plan: Plan, seen: Run) -> None:
     """Wait until it listens, or is gone, or it has taken too long."""
-    deadline = time.monotonic() + patient(plan.seconds)
+    deadline, pause = time.monotonic() + patient(plan.seconds), 0.02
     while time.monotonic() < deadline:
         over = subject.exit_code is not None
         ports = subject.listening()
@@ -234,7 +236,8 @@ def _listen(subject: Subject, plan: Plan, seen: Run) -> None:
             subject.wait(1)  # until its last words are read
             seen.gone, seen.exit_code = True, subject.exit_code
             return
-        time.sleep(0.03)
+        time.sleep(pause)
+        pause = min(0.2, 1.05 * pause)
 
 
 def _chosen(ports: dict[int, str], wanted: int, subject: Subject) -> int:
@@ -282,6 +285,16 @@ def _name(process) -> str:
         return Path(process.exe()).name or process.name()
     except (psutil.Error, OSError):
         return ""
+
+
+def _has_agent(process) -> bool:
+    """Whether `opentelemetry-instrument` has started it: by then its folder is where Python looks first."""
+    import psutil
+
+    try:
+        return "auto_instrumentation" in process.environ().get("PYTHONPATH", "")
+    except (psutil.Error, OSError):
+        return False
 
 
 def found_environment(folder: Path) -> Path | None:

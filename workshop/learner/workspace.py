@@ -256,22 +256,6 @@ def _reason(error: OSError, root: Path) -> str:
     return f"{path}: {cures.get(error.errno, error.strerror)}"
 
 
-def put(state: dict[str, bytes], folder: Path) -> int:
-    """Write the files of `state` below a folder of anybody's. What is there stays; returns how many were written.
-
-    Raises WorkspaceError where one cannot be written."""
-    written = 0
-    try:
-        for path, data in state.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError), open(folder / path, "xb") as file:
-                file.write(data)
-                written += 1
-    except OSError as error:
-        raise WorkspaceError(f"{error.filename or folder}: {error.strerror}. Name a folder that you may write.") from None
-    return written
-
-
 def _fill(folder: Path, state: dict[str, bytes]) -> None:
     _remove(folder)
     folder.mkdir()

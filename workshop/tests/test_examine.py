@@ -26,7 +26,6 @@ from workshop.examine import examination, report, rules, subject
 from workshop.examine.entries import FAILED, OPEN, PASSED
 from workshop.examine.report import Report
 from workshop.examine.subject import MARK, Plan
-from workshop.learner.workspace import put
 from workshop.setup.environments import environment_of
 from workshop.setup.ports import free_port
 from workshop.telemetry.metrics import Metric, NumberPoint
@@ -109,6 +108,13 @@ def nothing_is_left():
 @pytest.fixture(autouse=True)
 def marked_as_ours(monkeypatch):
     monkeypatch.setenv("EXAMINED_BY", str(os.getpid()))
+
+
+def uninstrumented(folder: Path) -> None:
+    """Put the to-do app into a folder, as it is before it is taught to tell anything."""
+    for path, data in replay(lessons.find("300/200/300")).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
 
 
 # ---- programs that nobody here wrote
@@ -233,7 +239,7 @@ def test_a_setting_that_hides_telemetry_breaks_its_rung(setting, rung, today):
 
 
 def test_spans_lost_at_sigterm_are_counted_and_a_server_that_ends_in_good_order_loses_none(tmp_path, monkeypatch):
-    put(replay(lessons.find("300/200/300")), tmp_path)
+    uninstrumented(tmp_path)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
     lost = examined(f"{AGENT} flask run -p 0", tmp_path, signals=True)
     assert entry(lost, "sigterm").seen == "3 of 3 requests that were answered just before"
@@ -242,7 +248,7 @@ def test_spans_lost_at_sigterm_are_counted_and_a_server_that_ends_in_good_order_
 
 
 def test_telemetry_counts_by_grpc_by_http_and_on_the_console(tmp_path, monkeypatch):
-    put(replay(lessons.find("300/200/300")), tmp_path)
+    uninstrumented(tmp_path)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")  # is turned
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1/v1/traces")
@@ -257,12 +263,12 @@ def test_telemetry_counts_by_grpc_by_http_and_on_the_console(tmp_path, monkeypat
 
 
 def test_an_address_on_the_command_line_is_turned_and_one_in_the_code_needs_its_port(tmp_path, monkeypatch):
-    put(replay(lessons.find("300/200/300")), tmp_path)
+    uninstrumented(tmp_path)
     port = free_port()
     script = f"export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{port} OTEL_EXPORTER_OTLP_TIMEOUT=1\nexec {AGENT} flask run -p 0\n"
     (tmp_path / "fixed.sh").write_text(script)
     away = examined("sh fixed.sh", tmp_path)
-    assert "Failed to export" in entry(away, "exporter").seen and "--otlp" in entry(away, "exporter").do
+    assert entry(away, "exporter").seen.startswith("the app said: ") and "--otlp" in entry(away, "exporter").do
     taken = examination.examine(Plan(("sh", "fixed.sh"), tmp_path), (port,))
     assert states(taken)["exporter"] == PASSED
     named = Plan((AGENT, "--exporter_otlp_endpoint", "http://127.0.0.1:1", "flask", "run", "-p", "0"), tmp_path)
@@ -289,7 +295,7 @@ def test_a_command_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_port_that_is_taken_is_said_with_its_owner(tmp_path):
-    put(replay(lessons.find("300/200/300")), tmp_path)
+    uninstrumented(tmp_path)
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         found = examined(f"flask run -p {taken.getsockname()[1]}", tmp_path)
     assert f"(process {os.getpid()})" in entry(found, "starts").do
@@ -471,15 +477,6 @@ def test_an_examination_that_is_interrupted_leaves_no_process(number, tmp_path):
     assert examining.returncode == 128 + number
 
 
-def test_an_app_is_copied_and_nothing_that_is_there_is_overwritten(tmp_path):
-    (tmp_path / "wsgi.py").write_text("mine\n")
-    told = CliRunner().invoke(cli.main, ["copy", "300/200/300", str(tmp_path)])
-    assert told.exit_code == 0 and (tmp_path / "todo" / "__init__.py").exists()
-    assert (tmp_path / "wsgi.py").read_text() == "mine\n"
-    (tmp_path / "file").touch()
-    assert "Not a directory" in CliRunner().invoke(cli.main, ["copy", "300/200/300", str(tmp_path / "file" / "x")]).output
-
-
 # ---- the rules by themselves
 
 
@@ -560,3 +557,9 @@ def test_a_rule_decides(items, rule, state):
 def test_every_cure_names_a_lesson_that_there_is():
     there = {lesson.name for lesson in lessons.lessons()}
     assert {lesson for *_, lesson in rules.RULES if lesson} <= there
+
+
+def test_the_app_that_the_lesson_hands_over_is_that_of_the_lesson_that_it_names():
+    given = lessons.ROOT / "400/300/src/mine"
+    there = {path.relative_to(given).as_posix(): path.read_bytes() for path in given.rglob("*") if path.is_file()}
+    assert there == replay(lessons.find("300/200/300"))

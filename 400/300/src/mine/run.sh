@@ -1,0 +1,1 @@
+flask run -p 5001
