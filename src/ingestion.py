@@ -8,7 +8,7 @@ PORT = 5324
 
 
 def line(item: dict) -> str:
-    """An item as the table in which Azure keeps it, what it says, and the begin of its trace id."""
+    """An item as the table in which Azure keeps it, what it says, the begin of its trace id, and how many it stands for."""
     kind, data = item["data"]["baseType"].removesuffix("Data"), item["data"]["baseData"]
     result = "ok" if data.get("success") else "FAILED"
     if kind == "Request":
@@ -21,7 +21,8 @@ def line(item: dict) -> str:
         told = "traces", data["message"].partition("\n")[0]
     else:
         told = "customMetrics", ", ".join(f"{metric['name']} {metric['value']}" for metric in data["metrics"])
-    return f"{told[0]:13} {told[1]}  [{item['tags'].get('ai.operation.id', '')[:8]}]"
+    stands_for = f"  x{100 / rate:.1f}" if (rate := item.get("sampleRate", 100)) < 100 else ""
+    return f"{told[0]:13} {told[1]}  [{item['tags'].get('ai.operation.id', '')[:8]}]{stands_for}"
 
 
 class Ingestion(BaseHTTPRequestHandler):

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 import subprocess
+import sys
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +13,18 @@ import pytest
 import requests
 
 from workshop.checks.checkpoint import OBSERVE, packages
-from workshop.checks.ingestion import Ingestion
+from workshop.checks.fake_server import refuse
+from workshop.checks.ingestion import Ingestion, items
 from workshop.checks.process import environment
 from workshop.course import lessons
+from workshop.course.fences import ROOT
 from workshop.diagnosis.connection_string import ELSEWHERE, NAME, fault
-from workshop.diagnosis.facts import Facts
+from workshop.diagnosis.facts import Facts, climb
 from workshop.diagnosis.spans import SPANS
 from workshop.diagnosis.stages import expanded
 from workshop.doctor import findings
 from workshop.doctor.machine import Machine
+from workshop.setup.environments import environment_of
 
 KEY = "b7ad6b71-6920-4331-8b27-0af7651916cd"
 ENDPOINT = "https://westeurope-5.in.applicationinsights.azure.com/"
@@ -56,9 +61,9 @@ WRONG = {
 }
 
 
-def run(code: str, *arguments: str, **variables: str) -> list[str]:
-    """What a Python of the lesson's environment prints."""
-    prefix = packages(lessons.find("300/800/300"))
+def run(code: str, *arguments: str, prefix: Path | None = None, **variables: str) -> list[str]:
+    """What a Python prints: that of the lesson's environment, or the one at `prefix`."""
+    prefix = prefix or packages(lessons.find("300/800/300"))
     how = {"env": {**environment(prefix), **variables}, "capture_output": True, "text": True, "timeout": 60}
     done = subprocess.run([prefix / "bin" / "python", "-c", code, *arguments], **how)
     assert done.returncode == 0, done.stderr
@@ -198,3 +203,124 @@ def test_a_check_names_the_line_and_the_cure(line, said, seen, do):
     found = rung(facts)
     assert found.rung == "connection-string" and seen in found.seen and do in found.do
     assert rung(replace(facts, files={"azure.sh": f"export {NAME}='{RIGHT[0]}'"}, output="")) is None
+
+
+def test_a_check_names_the_command_that_installs_the_exporter():
+    output = "RuntimeError: Requested component 'azure_monitor_opentelemetry_exporter' not found in entry point 'opentelemetry_traces_exporter'"
+    facts = Facts("300/800/300", "sh azure.sh", {"azure.sh": ""}, output)
+    found = climb(facts, expanded(lessons.find("300/800/300"), [SPANS]))
+    assert found.rung == "missing-package" and "300/800/300/requirements.txt" in found.do
+
+
+# What 300/800/350 says of the samplers
+
+
+MADE = """
+import json, os, sys
+def sampler():
+    if sys.argv[1] == "distro":
+        from azure.monitor.opentelemetry import _configure
+        made = []
+        _configure.set_tracer_provider = made.append
+        _configure._setup_tracing(_configure._get_configurations())
+        return made[0].sampler
+    from opentelemetry.sdk._configuration import _get_sampler, _import_sampler
+    from opentelemetry.sdk.trace import TracerProvider
+    return TracerProvider(sampler=_import_sampler(_get_sampler())).sampler  # as the agent does
+for name, argument in json.loads(sys.argv[2]):
+    os.environ |= {"OTEL_TRACES_SAMPLER": name, "OTEL_TRACES_SAMPLER_ARG": argument} if name else {}
+    one = sampler()
+    made = [one.should_sample(None, (i * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**128, "t", attributes={}) for i in range(1, 401)]
+    kept = [result.attributes.get("_MS.sampleRate", 100) for result in made if result.decision.is_sampled()]
+    print(json.dumps([len(kept), sum(100 / rate for rate in kept), one.get_description()]))
+"""
+SAYS = {
+    "all": lambda kept, counted, what: kept == counted == 400,
+    "half, each counts twice": lambda kept, counted, what: 150 < kept < 250 and counted == 2 * kept,
+    "half, each counts **once**": lambda kept, counted, what: 150 < kept < 250 and counted == kept,
+    "5 a second": lambda kept, counted, what: kept < 60 and what.startswith("RateLimitedSampler{5"),
+    "1000 a second": lambda kept, counted, what: what.startswith("RateLimitedSampler{1000"),
+}
+
+
+def test_the_table_of_samplers_is_true(tmp_path):
+    page = lessons.find("300/800/350").folder / "README.md"
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line][1:]
+    assert len(rows) == 5
+    asked = json.dumps(
+        [[(named := re.findall(r"[\w.]+", name)) and named[0] * (named[0] != "none"), named[-1]] for name, *_ in rows]
+    )
+    strings = {NAME: f"InstrumentationKey={uuid.uuid4()};IngestionEndpoint=http://localhost:1"}
+    in_code = run(MADE, "distro", asked, prefix=distro(), **fenced(tmp_path), **strings, **dict.fromkeys(OFF, "true"))
+    under_agent = run(MADE, "sdk", asked, **fenced(tmp_path))
+    for (name, in_code_says, agent_says), distros, exporters in zip(rows, in_code, under_agent, strict=True):
+        assert SAYS[in_code_says](*json.loads(distros)), (name, distros)
+        assert SAYS[agent_says](*json.loads(exporters)), (name, exporters)
+
+
+def distro() -> Path:
+    return environment_of(ROOT / "300/800/350/distro-requirements.txt", progress=print)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="releases of 2024 do not run there")
+def test_the_pins_of_2024_answer_with_the_flask_of_today_and_make_no_span(tmp_path):
+    (tmp_path / "dice.py").write_text("from flask import Flask\napp = Flask(__name__)\napp.get('/')(lambda: 'six')\n")
+    old = environment_of(ROOT / "300/800/350/old-requirements.txt", progress=print)
+    ask = "from dice import app; print(app.test_client().get('/').text)"
+    agent = [
+        "opentelemetry-instrument",
+        "--traces_exporter",
+        "console",
+        "--metrics_exporter",
+        "none",
+        "--logs_exporter",
+        "none",
+    ]
+    how = {"env": environment(old), "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
+    done = subprocess.run([*agent, "python", "-c", ask], **how)
+    assert done.stdout == "six\n" and "span_id" not in done.stderr and "onflict" not in done.stderr
+    [needs] = [line for line in run(NEEDS, prefix=old) if line.startswith("flask")]
+    assert "<3.0" in needs and "instruments" in needs
+
+
+NEEDS = "from importlib.metadata import requires\nprint(*requires('opentelemetry-instrumentation-flask'), sep='\\n')"
+
+
+# What 300/800/300 says of answers
+
+
+@pytest.mark.parametrize(
+    ("answer", "posts", "stored", "said"),
+    [
+        (refuse(503), 4, 1, ""),
+        (refuse(429, Retry_After="0"), 4, 1, ""),
+        (refuse(400, "{}"), 1, 0, "Non-retryable server side error"),
+    ],
+)
+def test_what_an_answer_does_to_a_batch(tmp_path, answer, posts, stored, said):
+    code = EXPORT.replace("retry_total=0", "retry_backoff_factor=0")
+    with Ingestion(answer) as azure:
+        string = {NAME: f"InstrumentationKey={uuid.uuid4()};IngestionEndpoint={azure.url}"}
+        told = run(
+            f"import logging; logging.basicConfig(stream=__import__('sys').stdout)\n{code}",
+            **fenced(tmp_path),
+            **string,
+            **dict.fromkeys(OFF, "true"),
+        )
+    assert (len(azure.requests), len(list(tmp_path.glob("Microsoft-AzureMonitor-*/*/*.blob*")))) == (posts, stored)
+    assert said in "\n".join(told)
+
+
+def test_batches_are_tuned_as_those_of_any_exporter(tmp_path):
+    code = EXPORT.replace("SimpleSpanProcessor", "BatchSpanProcessor").replace(
+        "    pass\n", "    [trace.get_tracer('t').start_span('u').end() for _ in range(24)]\n"
+    )
+    with Ingestion() as azure:
+        string = {
+            NAME: f"InstrumentationKey={uuid.uuid4()};IngestionEndpoint={azure.url}",
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10",
+        }
+        run(code, **fenced(tmp_path), **string, **dict.fromkeys(OFF, "true"))
+    spans = [len([item for item in items(request) if item.kind == "RemoteDependency"]) for request in azure.requests]
+    assert sorted(spans) == [5, 10, 10]

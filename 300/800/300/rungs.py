@@ -8,13 +8,14 @@ from workshop.diagnosis.connection_string import FORM, NAME, fault
 from workshop.diagnosis.facts import Diagnosis, Facts
 from workshop.diagnosis.settings import nearest
 
+EXPORTER = "azure_monitor_opentelemetry_exporter"
 SAID = re.compile(r"ValueError: (Invalid connection string|Invalid instrumentation key.*|Instrumentation key cannot be.*)")
 
 
 def connection_string(f: Facts) -> Diagnosis | None:
     """The exporter could not read the connection string, or nothing came to where the string should lead."""
     said, setting = SAID.search(f.output), f.settings.get(NAME)
-    found = fault(setting.value) if setting and setting.plain and f.missing else None
+    found = fault(setting.value) if setting and setting.plain and (said or f.missing) else None
     if setting and found:
         where, seen, expected, do = setting.where, f"{NAME} has {found.seen}", found.expected, found.do
     elif said and not setting:
@@ -31,7 +32,8 @@ def connection_string(f: Facts) -> Diagnosis | None:
         "connection-string",
         f"{where}: {seen}" + (f"\n{said[0]}" if said else ""),
         expected,
-        "it holds the key and the address; an exporter that cannot read it gives up, and the app runs untraced"
+        "it holds the key and the address; an exporter that cannot read it gives up, "
+        + ("and the app runs untraced" if f.listened else "and the app with it")
         if said
         else "it holds the key and the address; what has no address of yours goes to one of Microsoft's",
         f"{do}, in {where}",
@@ -39,4 +41,19 @@ def connection_string(f: Facts) -> Diagnosis | None:
     )
 
 
-SPANS = (connection_string,)
+def exporter_not_installed(f: Facts) -> Diagnosis | None:
+    """The name is right, and no package has it."""
+    if not re.search(rf"Requested component '{EXPORTER}' not found", f.output):
+        return None
+    return Diagnosis(
+        "missing-package",
+        f"no exporter {EXPORTER} in the environment that runs your app",
+        "the exporter for Azure, beside the packages of the lessons before",
+        "the agent finds exporters by the packages that are installed; without this one it gives up, and the app runs untraced",
+        "run `pip install --require-hashes -r 300/800/300/requirements.txt`",
+        "300/800/300",
+    )
+
+
+STARTS = (connection_string,)
+SPANS = (exporter_not_installed, connection_string)

@@ -1,0 +1,27 @@
+"""What keeps a distro from what it was installed for."""
+
+from __future__ import annotations
+
+import re
+
+from workshop.diagnosis.facts import Diagnosis, Facts
+
+SAID = re.compile(r"Configuration of (\w+) not loaded, (\w+) already loaded")
+
+
+def two_distros(f: Facts) -> Diagnosis | None:
+    """The agent found two distros, and took one. Two of one name are told apart in 300/800/400."""
+    said = SAID.search(f.output)
+    if not said or said[1] == said[2] or not f.missing:
+        return None
+    return Diagnosis(
+        "two-distros",
+        said[0],
+        "one distro: that of the backend in code, or an exporter under the agent",
+        f"the agent takes the first distro that it finds; what {said[1]} would have set up is missing, and nothing else says so",
+        f"take `opentelemetry-instrument` out of src/{f.script}; or name the other by OTEL_PYTHON_DISTRO and OTEL_PYTHON_CONFIGURATOR",
+        "300/800/350",
+    )
+
+
+SPANS = (two_distros,)
