@@ -36,6 +36,17 @@ def chat():
     return "".join(json.dumps(one) + "\n" for one in parts), {"Content-Type": "application/x-ndjson"}
 
 
+@app.post("/v1/chat/completions")
+def completions():
+    """An answer as OpenAI's API has it, which Ollama speaks, too."""
+    asked = request.get_json()
+    message = {"role": "assistant", "content": said(asked["model"], None)}
+    read, words = sum(len(one["content"].split()) for one in asked["messages"]), len(message["content"].split())
+    usage = {"prompt_tokens": read, "completion_tokens": words, "total_tokens": read + words}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    return {"id": "1", "object": "chat.completion", "created": 0, "model": asked["model"], "choices": [choice], "usage": usage}
+
+
 def said(model: str, shape: object) -> str:
     """What a model says: JSON only where a shape was asked for, for a model likes to talk."""
     if model == "refuses":

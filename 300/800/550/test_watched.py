@@ -1,0 +1,154 @@
+"""An instrumentation that cannot be loaded is found and named, and one that has nothing to watch is no fault."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from workshop.checks.process import Process
+from workshop.checks.sandbox import OLLAMA
+from workshop.telemetry.console import read_console
+
+TALK = ("What shall I do first?", "Take the smallest one first.")
+NEEDS = "python -c 'from importlib.metadata import requires; print(requires(\"opentelemetry-instrumentation-openai-v2\"))'"
+# Two instrumentations of the check's own: one breaks in a way of its own, the library of the other is not there.
+MADE = {
+    "broken_one": ("", 'raise RuntimeError("broken for good")'),
+    "idle_one": (
+        "Requires-Dist: no-such-library >= 1 ; extra == 'instruments'\nProvides-Extra: instruments\n",
+        "import no_such_library",
+    ),
+}
+
+
+def watched(checkpoint):
+    """What `watched.py` says and how it ends: in each environment, and beside what the check has made."""
+    file = checkpoint.folder / "watched.py"
+    checkpoint.must(
+        file.is_file(),
+        "not-written",
+        seen="no src/watched.py",
+        expected="the lines that load what the agent would load",
+        why="this lesson writes it",
+        do="write src/watched.py as this page has it",
+    )
+    made = {name: install(checkpoint.folder.parent / "made" / name, name) for name in MADE}
+    return {
+        "silent": run(checkpoint, "openai"),
+        "well": run(checkpoint, "pinned", made["idle_one"]),
+        "broken": run(checkpoint, "pinned", made["broken_one"]),
+    }
+
+
+def install(folder, name):
+    """Put an instrumentation of the check's own where Python finds it: the folder."""
+    needs, code = MADE[name]
+    about = folder / f"{name}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}")
+    (about / "entry_points.txt").write_text(f"[opentelemetry_instrumentor]\n{name} = {name}:Instrumentor\n")
+    (folder / f"{name}.py").write_text(code)
+    return folder
+
+
+def run(checkpoint, environment, path=""):
+    command = checkpoint.block("command", "sh with.sh openai python watched.py").text.replace("openai", environment)
+    process = Process(command, checkpoint.folder, checkpoint.variables(PYTHONPATH=str(path)))
+    process.wait(60)
+    process.kill()
+    return SimpleNamespace(said=process.output, status=process.exit_code)
+
+
+@pytest.mark.before("not-written")
+def test_an_instrumentation_that_says_nothing_is_found_and_named(checkpoint):
+    found = checkpoint.shared(watched)["silent"]
+    checkpoint.must(
+        any("openai" in line and "httpx" in line for line in found.said.splitlines()),
+        "silence-kept",
+        seen=f"in the environment `openai` it says: {found.said.strip()[-300:] or 'nothing'}",
+        expected="openai, and that httpx is missing",
+        why="the agent takes a missing module for a missing library, and says nothing; who does the same finds nothing",
+    )
+    checkpoint.must(
+        found.status not in (0, None),
+        "status-0",
+        seen=f"it ends with status {found.status} where openai cannot be loaded",
+        expected="another one",
+        why="a deployment goes on after status 0; this is your own step of the lesson",
+        do="end src/watched.py with `raise SystemExit(1)` when something could not be loaded",
+    )
+    if checkpoint.showing:
+        show(checkpoint)
+
+
+@pytest.mark.before("not-written")
+def test_where_all_is_well_it_says_so_and_ends_well(checkpoint):
+    found = checkpoint.shared(watched)["well"]
+    checkpoint.must(
+        found.status == 0 and "openai" in found.said,
+        "false-alarm",
+        seen=f"openai can be loaded, the library of idle_one is not there; it ends with status {found.status} and says:\n"
+        + found.said.strip()[-300:],
+        expected="status 0, and a line about openai",
+        why="an instrumentation without its library is idle, as many are: an alarm that is always on is no alarm",
+        do="ask `get_dist_dependency_conflicts(entry.dist)` first, as the agent does",
+    )
+
+
+@pytest.mark.before("not-written")
+def test_one_that_breaks_in_another_way_hides_no_other(checkpoint):
+    found = checkpoint.shared(watched)["broken"]
+    checkpoint.must(
+        found.status not in (0, None) and all(name in found.said for name in ("openai", "broken_one", "broken for good")),
+        "one-stops-all",
+        seen=f"broken_one raises a RuntimeError; it ends with status {found.status} and says:\n{found.said.strip()[-300:]}",
+        expected="a line about broken_one, one about openai, and a status that is not 0",
+        why="a package can raise anything while it is loaded, and the agent goes on to the next",
+        do="catch `Exception`, and go on",
+    )
+
+
+def show(checkpoint):
+    """What the page shows and its table says, by asking the parrot in each environment."""
+    checkpoint.on_the_way("sh with.sh openai python watched.py").run("sh with.sh openai python watched.py")
+    checkpoint.environment["OLLAMA_HOST"] = f"http://127.0.0.1:{checkpoint.sandbox.own_ports[OLLAMA]}"
+    with checkpoint.serve("flask --app parrot run", port=OLLAMA):
+        checkpoint.run("sh with.sh openai opentelemetry-instrument")
+        checkpoint.run("sh with.sh pinned opentelemetry-instrument")
+        checkpoint.run("OTEL_RESOURCE_ATTRIBUTES=token")
+        single = asked(checkpoint, "traceloop opentelemetry-instrument python ask.py ollama")
+        llmetry = asked(checkpoint, "traceloop python ask.py traceloop")
+        silenced = asked(checkpoint, "traceloop python ask.py traceloop", TRACELOOP_TRACE_CONTENT="false")
+        openai = asked(checkpoint, "pinned opentelemetry-instrument python ask.py openai")
+        newest = {"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}
+        latest = asked(checkpoint, "pinned opentelemetry-instrument python ask.py openai", **newest)
+    needs = Process(f"sh with.sh openai {NEEDS}", checkpoint.folder, checkpoint.variables())
+    assert needs.wait(60) and "util-genai" in needs.output and "httpx" not in needs.output
+    needs.kill()
+    assert [sorted(span.name for span in spans) for spans in (single, llmetry, openai, latest)] == [
+        ["ollama.chat"],
+        ["advise.workflow", "ollama.chat"],
+        ["chat parrot"],
+        ["chat parrot"],
+    ]
+    assert [talk(spans) for spans in (single, llmetry, silenced, openai, latest)] == [True, True, False, False, False]
+    [workflow] = [span for span in llmetry if span.name == "advise.workflow"]
+    assert talk([workflow])
+    names = [{name for span in spans for name in span.attributes} for spans in (single, llmetry, openai, latest)]
+    assert ["gen_ai.operation.name" in found for found in names] == [False, False, True, True]
+    assert ["gen_ai.system" in found for found in names] == [True, True, True, False]
+    assert ["gen_ai.provider.name" in found for found in names] == [False, False, False, True]
+    assert all({"gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"} <= found for found in names)
+
+
+def asked(checkpoint, what, **more):
+    """The spans on the console of a question that is asked so."""
+    process = Process(f"sh with.sh {what}", checkpoint.folder, checkpoint.variables(**more))
+    assert process.wait(60), process.output
+    process.kill()
+    assert process.exit_code == 0, process.output
+    return read_console(process.output).spans
+
+
+def talk(spans):
+    return all(any(words in json.dumps(dict(span.attributes)) for span in spans) for words in TALK)
