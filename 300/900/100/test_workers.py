@@ -1,5 +1,6 @@
 """Each worker tells who it is, nothing of what they served is lost, and the address behind the proxy is the visitor's."""
 
+import signal
 import time
 from types import SimpleNamespace
 
@@ -54,7 +55,7 @@ def runs(checkpoint):
             backend.trap, known = False, set(workers(run.app))
             first = next((process.parent() for process in known), None)
             if first:
-                first.send_signal(psutil.signal.SIGTTIN)  # one worker more
+                first.send_signal(signal.SIGTTIN)  # one worker more
                 run.app.until(lambda: set(workers(run.app)) - known, patient(2))
             run.late = ask_until(run.app, lambda: backend.serving - run.first)
             run.newest = backend.serving - run.first

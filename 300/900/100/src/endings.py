@@ -20,9 +20,11 @@ from urllib.request import urlopen
 import psutil
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 ASKED = 40
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n"
+UNFINISHED = b"POST /add HTTP/1.1\r\nHost: localhost\r\n" + FORM + b"\r\n"  # and no body
 MINUTE = "60000"  # nothing leaves by itself: what arrives, arrives because of the end
 SETTINGS = {
     "OTEL_TRACES_EXPORTER": "otlp",
@@ -52,7 +54,7 @@ class Receiver(BaseHTTPRequestHandler):
             measured += [point for metric in found for point in metric.histogram.data_points]
         else:
             scopes = [scope for part in LogsData.FromString(body).resource_logs for scope in part.scope_logs]
-            logged += [log for scope in scopes for log in scope.log_records if log.body.string_value.startswith("GET /")]
+            logged += [log for scope in scopes for log in scope.log_records if log.body.string_value.startswith(("GET /", "POST /"))]
         self.send_response(200)
         self.end_headers()
 
@@ -79,7 +81,7 @@ def ends(how: str, command: list[str]) -> str:
             server = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True)
             try:
                 asked = sum(answers(server, port) for _ in range(ASKED))
-                end(how, server, port)
+                visitor = end(how, server, port)
                 server.wait(60)
             except psutil.Error:
                 log.seek(0)
@@ -88,7 +90,13 @@ def ends(how: str, command: list[str]) -> str:
                 if server.poll() is None:
                     os.killpg(server.pid, signal.SIGKILL)
     spans, measured, logged = receiver.arrived
-    return f"{how:10} {asked:8} {len(spans):8} {sum(point.count for point in measured):9} {len(logged):7}"
+    failed = sum(span.status.code == Status.STATUS_CODE_ERROR or status_code(span) >= 500 for span in spans)
+    return f"{how + visitor:13} {asked:8} {len(spans):8} {failed:8} {sum(point.count for point in measured):9} {len(logged):7}"
+
+
+def status_code(span: Span) -> int:
+    """The one that the visitor got; 0 where the span does not say."""
+    return next((a.value.int_value for a in span.attributes if a.key == "http.response.status_code"), 0)
 
 
 def answers(server: subprocess.Popen, port: int) -> bool:
@@ -101,18 +109,21 @@ def answers(server: subprocess.Popen, port: int) -> bool:
     return False
 
 
-def end(how: str, server: subprocess.Popen, port: int) -> None:
+def end(how: str, server: subprocess.Popen, port: int) -> str:
+    """End it; returns what the visitor was answered whose request was cut off."""
+    visitor = ""
     if how == "KILL":
         for worker in psutil.Process(server.pid).children():
             worker.kill()
     elif how == "time-out":  # a request that does not come to its end
         with socket.create_connection(("localhost", port)) as client:
-            client.sendall(b"POST /add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
-            client.recv(1)
+            client.sendall(UNFINISHED)
+            visitor = f": {client.recv(12).decode().split()[-1]}"
     server.terminate()
+    return visitor
 
 
-print(f"{'ended by':10} {'answered':>8} {'spans':>8} {'measured':>9} {'logged':>7}")
+print(f"{'ended by':13} {'answered':>8} {'spans':>8} {'failed':>8} {'measured':>9} {'logged':>7}")
 with ThreadPoolExecutor() as together:
     for line in together.map(lambda how: ends(how, sys.argv[2:]), sys.argv[1].split(",")):
         print(line)
