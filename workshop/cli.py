@@ -611,6 +611,48 @@ def quiz(ctx: click.Context, lesson: Lesson | None, answers: BinaryIO | None, ag
     ctx.exit(0 if take(quiz, given) else 1)
 
 
+@main.command("break")
+@click.option("--seed", type=int, help="The same number is the same fault for everybody; the next time the next one.")
+@click.option("--level", type=click.Choice(["easy", "normal", "hard"]), help="Only faults of this level.")
+@click.option("--hint", is_flag=True, help="Say a little more about the fault. It costs nothing, and is counted.")
+@click.option(
+    "--name", is_flag=False, flag_value="?", help="Name the cause: a letter, or nothing to be asked.", metavar="[a-d]"
+)
+@click.option("--list", "listed", is_flag=True, help="All faults with their causes, for instructors after the class.")
+@click.pass_context
+def break_(ctx: click.Context, seed: int | None, level: str | None, hint: bool, name: str | None, listed: bool) -> None:
+    """Put a fault into src/, to be found, named and cured.
+
+    What you had is copied to .saved/ first; `workshop undo` gives up and brings it back. You are told what somebody complains of,
+    and no more. Without a seed it is a fault that you have not met yet.
+
+    \b
+    Examples:
+      workshop break --level easy
+      workshop break --seed 7
+      workshop break --hint
+      workshop break --name
+    """
+    from workshop.checks.process import keep_children_interruptible
+    from workshop.scenarios import clinic
+    from workshop.setup.commands import end_by_signals
+
+    end_by_signals()
+    keep_children_interruptible()
+    at = clinic.Clinic()
+    if listed:
+        for fault in at.order(seed, level) if seed is not None else at.faults.values():
+            if level in (None, fault.level):
+                say(f"{fault.name:<22}{fault.level:<8}{fault.stage:<14}{fault.lesson}")
+                say(wrapped(fault.cause, " " * 4, " " * 4))
+    elif hint:
+        say(at.hint())
+    elif name:
+        ctx.exit(0 if clinic.name(at, None if name == "?" else name) else 1)
+    else:
+        clinic.show(*at.break_(seed, level, say))
+
+
 @main.command()
 @click.option("--folder", type=click.Path(path_type=Path), default=".", help="Where it is started (default: here).")
 @click.option("--venv", type=click.Path(path_type=Path), help="Its virtual environment (default: .venv in its folder).")

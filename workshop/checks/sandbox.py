@@ -48,16 +48,23 @@ class Sandbox:
         """The learner's `src/` (`mine`), or what a replay makes of it at the lesson's `end` or `start`, and `more` blocks after.
 
         Raises Broken when the learner's `src/` cannot be read."""
-        folder = temporary / "src"
         if at == MINE:
-            _copy(lesson.root / "src", folder)
-        else:
-            state = replay(lesson, end=at == END)
-            for block in more:
-                apply(block, state)
-            for name, data in state.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(data)
+            return cls.copy_of(lesson.root / "src", temporary)
+        folder = temporary / "src"
+        state = replay(lesson, end=at == END)
+        for block in more:
+            apply(block, state)
+        for name, data in state.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    @classmethod
+    def copy_of(cls, src: Path, temporary: Path) -> Sandbox:
+        """A copy of what is in this folder. Raises Broken when it cannot be read."""
+        folder = temporary / "src"
+        _copy(src, folder)
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
 

@@ -170,7 +170,7 @@ def take(quiz: Quiz, given: list[str] | None) -> bool:
                 continue
             say(f"\n{_shown(question, number, total)}")
             if given is None:
-                while not _answered(quiz, question, _asked(question)):
+                while not _answered(quiz, question, asked(question)):
                     pass
             elif number <= len(given) and given[number - 1]:
                 _answered(quiz, question, given[number - 1])
@@ -222,7 +222,8 @@ def _shown(question: Question, number: int, total: int) -> str:
     return "\n".join([f"Question {number} of {total}", click.style(ask, bold=True), "", *choices])
 
 
-def _asked(question: Question) -> str:
+def asked(question: Question) -> str:
+    """The letter of a choice, from whoever sits at the terminal."""
     letters = click.Choice(question.letters, case_sensitive=False)
     say()
     ask = f"Your answer ({', '.join(question.letters)})"

@@ -71,8 +71,11 @@ class Workspace:
     def go_on(self, lesson: Lesson) -> Path | None:
         """Begin the lesson with `src/` as it is, and add only what the lesson hands over. Returns as `start` does."""
         given = lesson.folder / "src"
-        state = {path.as_posix(): (given / path).read_bytes() for path in files(given)}
-        return self._become(state, lesson.name, and_nothing_else=False)
+        return self.change({path.as_posix(): (given / path).read_bytes() for path in files(given)}, lesson.name)
+
+    def change(self, state: dict[str, bytes], name: str) -> Path | None:
+        """Change or add these files of `src/`, in the lesson of this name, and leave all others. Returns as `start` does."""
+        return self._become(state, name, and_nothing_else=False)
 
     def undo(self) -> tuple[Path, Path]:
         """Put the newest copy back and keep what is there now, so that a second `undo` takes the first one back.

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from workshop.checks.checkpoint import packages
 from workshop.checks.process import environment
 from workshop.course import lessons
+from workshop.course.faults import faults
+from workshop.course.fences import Block
 from workshop.course.quiz import has_quiz
 from workshop.course.replay import apply
 from workshop.learner.quiz import Quiz
+from workshop.scenarios.clinic import Clinic
 
 # It finds the clone by itself, for a lesson's check sets another PYTHONPATH.
 COMMAND = """#!/usr/bin/env python
@@ -49,9 +53,9 @@ class Learner:
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def types(self, lesson: lessons.Lesson) -> None:
+    def types(self, blocks: Iterable[Block]) -> None:
         """Write each block where it belongs, into the files as they are on the disk."""
-        for block in lesson.blocks:
+        for block in blocks:
             path = self.clone / block.title
             if block.title.startswith("src/"):
                 there = {block.title[4:]: path.read_bytes()} if path.exists() else {}
@@ -68,3 +72,11 @@ class Learner:
             letters.write_text("".join(f"{question.key}\n" for question in quiz.questions), encoding="utf-8")
             about = f" --log {log}" if quiz.about_a_trace else ""
             self.runs(f"workshop quiz {lesson.name} --answers {letters}{about}")
+
+    def heals(self, lesson: lessons.Lesson) -> None:
+        """Be given a fault, where the lesson has faults; name its cause and cure it."""
+        if faults(lesson):
+            self.runs("workshop break --level easy --seed 1")
+            clinic = Clinic(lesson, self.clone)
+            self.runs(f"workshop break --name {clinic.fault.question.key}")
+            self.types(clinic.fault.changes[0].blocks)

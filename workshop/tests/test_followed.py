@@ -32,8 +32,9 @@ def follows(learner: Learner, log: Path, way: list[str], checked: list[str]) -> 
         lesson = lessons.find(name, learner.clone)
         learner.installs_what_is_needed_for(lesson)
         learner.runs(f"workshop start {name}")
-        learner.types(lesson)
+        learner.types(lesson.blocks)
         learner.answers(lesson, log)
+        learner.heals(lesson)
         for block in lesson.blocks:
             if name in checked and block.kind == "command" and block.text.startswith("workshop check"):
                 learner.runs(block.text)

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def guard(connection: socket.socket, folder: Path) -> None:
         variables["PATH"] = variables["PATH"].replace(f"{folder}{os.pathsep}", "", 1)
         os.environ.clear()
         os.environ.update(variables)
+        time.tzset()  # else the zone would be the one of this process
         run(name, arguments)
     for stream in streams:
         os.close(stream)
