@@ -11,6 +11,7 @@ from workshop.checks.fake_server import FakeServer, accept
 from workshop.checks.process import patient
 from workshop.checks.sandbox import OTLP_HTTP
 from workshop.diagnosis import settings
+from workshop.diagnosis.packages import missing_package
 from workshop.diagnosis.spans import SPANS
 from workshop.telemetry.metrics import current
 
@@ -67,7 +68,7 @@ def runs(checkpoint):
                 checkpoint.run("kill")
             elif first:
                 first.terminate()
-            run.app.until(lambda: not run.app.processes(), 10)
+            run.app.until(lambda: not run.app.processes(), patient(10))
         run.stored = server.stored
     if checkpoint.showing:
         checkpoint.run("python endings.py")
@@ -140,6 +141,8 @@ def test_each_worker_tells_who_it_is_and_nothing_of_what_they_served_is_lost(che
         "measurements": (sum(point.count for m in states for point in m.points), len(late)),
         "log records": (len(records & {s.span_id for s in spans}), len(asked)),
     }
+    if not records:
+        run.app.require(missing_package, lacks="a log record")
     lost = {what: found for what, found in there.items() if found[0] != found[1]}
     checkpoint.must(
         not lost,
