@@ -62,11 +62,13 @@ def runs(checkpoint):
             run.newest = backend.serving - run.first
             run.told = server.until(lambda s: run.newest & tellers(s.stored.metrics), patient(1.5))
             if run.newest and not run.told:
-                for worker in set(workers(run.app)) - known:
+                late = set(workers(run.app)) - known
+                first.terminate()
+                for worker in late:
                     worker.kill()  # it would wait for half a minute
             if checkpoint.showing:
                 checkpoint.run("kill")
-            elif first:
+            elif first and (run.told or not run.newest):
                 first.terminate()
             run.app.until(lambda: not run.app.processes(), patient(10))
         run.stored = server.stored
