@@ -724,7 +724,7 @@ def _must_be_writable(path: Path) -> None:
 @main.command()
 @click.argument("requirements", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def environment(requirements: tuple[Path, ...]) -> None:
-    """Print the folder of an environment with the packages of these FILEs.
+    """Print the folder of an environment with the packages of FILEs.
 
     It holds what they pin and nothing else, is made at first use, and kept in your cache.
     A FILE is named as it is from the repository's root.
