@@ -565,7 +565,7 @@ def metrics(name: str | None, log: Path) -> None:
 )
 @click.pass_context
 def panels(ctx: click.Context, folder: Path) -> None:
-    """Ask the stores what each panel of your boards asks, without Grafana.
+    """Ask the stores what each panel of your boards asks for.
 
     The boards are dashboards/*.json, the stores are those of grafana/datasources. A window that Grafana would choose is five
     minutes. The exit status is 1 when a panel gets no answer.
