@@ -335,7 +335,7 @@ def connection_strings(m: Machine) -> list[Finding]:
         if wrong := fault(value):
             seen = f"{CONNECTION_STRING} of {place} has {wrong.seen}"
             found.append(Finding(FIX, "azure", seen, wrong.expected, f"{wrong.do}, in {place}"))
-        else:
+        elif place == "your shell":
             found.append(Finding(OK, "azure", f"{CONNECTION_STRING} of {place} has a key and an address"))
     return found
 

@@ -170,7 +170,8 @@ for text in sys.argv[1:]:
 def test_doctor_names_the_place_of_a_wrong_string():
     bad = f"InstrumentationKey={KEY};IngestionEndpoint={ENDPOINT};"
     machine = replace(Machine(), connection_strings={"your shell": bad, "src/azure.sh:1": RIGHT[0]}, exported={NAME: bad})
-    wrong, right = findings.connection_strings(machine)
+    [wrong] = findings.connection_strings(machine)
+    [right] = findings.connection_strings(replace(machine, connection_strings={"your shell": RIGHT[0]}))
     assert (wrong.level, right.level) == (findings.FIX, findings.OK)
     assert wrong.seen == f"{NAME} of your shell has a ; at its end" and wrong.do == "take that ; away, in your shell"
     assert NAME not in findings.variables(machine)[0].seen
@@ -324,3 +325,14 @@ def test_batches_are_tuned_as_those_of_any_exporter(tmp_path):
         run(code, **fenced(tmp_path), **string, **dict.fromkeys(OFF, "true"))
     spans = [len([item for item in items(request) if item.kind == "RemoteDependency"]) for request in azure.requests]
     assert sorted(spans) == [5, 10, 10]
+
+
+@pytest.mark.thorough
+def test_stopping_waits_half_a_minute_for_a_signal_that_hangs(tmp_path):
+    code = "import time\n" + EXPORT.replace("SimpleSpanProcessor", "BatchSpanProcessor")
+    stop = "trace.get_tracer_provider().shutdown()"
+    code = code.replace(stop, f"begun = time.monotonic()\n{stop}\nprint(time.monotonic() - begun)")
+    with Ingestion([60.0]) as azure:
+        string = {NAME: f"InstrumentationKey={uuid.uuid4()};IngestionEndpoint={azure.url}"}
+        [took] = run(code, **fenced(tmp_path), **string, **dict.fromkeys(OFF, "true"))
+    assert 29 < float(took) < 45
