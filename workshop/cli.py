@@ -688,7 +688,7 @@ def examine(
       workshop examine --least 90 --json -- gunicorn app:app
     """
     from workshop.checks.process import keep_children_interruptible
-    from workshop.examine import examination, report
+    from workshop.examine.examination import examine
     from workshop.examine.subject import Plan, found_environment
     from workshop.setup.commands import end_by_signals
 
@@ -706,7 +706,9 @@ def examine(
         _must_be_writable(html)
     end_by_signals()
     keep_children_interruptible()
-    found = examination.examine(plan, otlp, signals, least, strict)
+    found = examine(plan, otlp, signals, least, strict)
+    from workshop.examine import report
+
     click.echo(report.as_json(found) if as_json else report.text(found))  # as it is
     if html:
         html.write_text(report.html(found), encoding="utf-8")

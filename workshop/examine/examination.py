@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from workshop.examine import findings, rules, subject
-from workshop.examine.findings import Evidence
+from workshop.examine import subject
 from workshop.examine.receiver import Receiver
-from workshop.examine.report import Report
 from workshop.examine.subject import Plan, Run
 from workshop.telemetry.otlp import Telemetry
+
+if TYPE_CHECKING:
+    from workshop.examine.findings import Evidence
+    from workshop.examine.report import Report
 
 
 def examine(plan: Plan, ports: tuple[int, ...] = (), signals: bool = False, least: float = 0, strict: bool = False) -> Report:
@@ -19,7 +22,10 @@ def examine(plan: Plan, ports: tuple[int, ...] = (), signals: bool = False, leas
     `ports` are those at which telemetry is taken besides. Raises UserError where there is nothing to start."""
     subject.must_be_startable(plan)
     run, told, ways = _life(plan, ports, signal.SIGINT)
-    evidence = Evidence(plan, run, told, ways)
+    from workshop.examine import findings, rules  # loaded while the app has started
+    from workshop.examine.report import Report
+
+    evidence = findings.Evidence(plan, run, told, ways)
     if signals and run.listened:
         evidence.ended, evidence.ended_told, _ = _life(plan, ports, signal.SIGTERM)
     judged = rules.judge(_without_asker(evidence))
@@ -30,7 +36,9 @@ def _life(plan: Plan, ports: tuple[int, ...], end: signal.Signals) -> tuple[Run,
     with Receiver(ports) as receiver:
         run = subject.run(plan, f"http://127.0.0.1:{receiver.port}", end)
         told = receiver.telemetry
-    everything = findings.together(told, run.stdout)
+    from workshop.examine.findings import together
+
+    everything = together(told, run.stdout)
     on_console = len(everything.spans) + len(everything.metrics) + len(everything.logs) > (
         len(told.spans) + len(told.metrics) + len(told.logs)
     )

@@ -7,9 +7,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
-from google.protobuf.json_format import MessageToDict
-
-from workshop.checks.fake_server import SIGNALS, FakeServer
 from workshop.errors import UserError
 from workshop.telemetry.otlp import Telemetry
 
@@ -25,7 +22,6 @@ class Receiver:
     def __init__(self, more: tuple[int, ...] = ()):
         self.protocols: set[str] = set()
         self._by_grpc = Telemetry()
-        self._http = FakeServer()
         self._doors = [_listen(port) for port in (0, *more)]
         self.port: int = self._doors[0].getsockname()[1]
 
@@ -36,8 +32,28 @@ class Receiver:
         return Telemetry(*(list(chain.from_iterable(getattr(one, s) for one in both)) for s in ("spans", "metrics", "logs")))
 
     def __enter__(self) -> Receiver:
-        import grpc  # 60 ms
+        """Connections are taken at once. What answers them, which takes some tenths of a second, comes up while the app starts."""
+        self._preparing = threading.Thread(target=self._prepare)
+        self._preparing.start()
+        for door in self._doors:
+            threading.Thread(target=self._open, args=(door,), daemon=True).start()
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        for door in self._doors:
+            door.close()
+        self._preparing.join()
+        self._grpc.stop(None)
+        self._http.__exit__(None)
+
+    def _prepare(self) -> None:
+        import grpc
+        import requests  # noqa: F401 - with it the app is asked
+
+        from workshop.checks.fake_server import SIGNALS, FakeServer
+        from workshop.examine import report  # noqa: F401 - and with it the report is made
+
+        self._http = FakeServer()
         self._http.__enter__()
         self._grpc = grpc.server(ThreadPoolExecutor(4))
         self._grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
@@ -46,17 +62,10 @@ class Receiver:
             export = grpc.unary_unary_rpc_method_handler(self._taker(response), request.FromString, response.SerializeToString)
             self._grpc.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"Export": export})])
         self._grpc.start()
-        for door in self._doors:
-            threading.Thread(target=self._open, args=(door,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for door in self._doors:
-            door.close()
-        self._grpc.stop(None)
-        self._http.__exit__(None)
 
     def _taker(self, response: type):
+        from google.protobuf.json_format import MessageToDict
+
         def take(message, _):
             self._by_grpc.add(MessageToDict(message, use_integers_for_enums=True))
             return response()
@@ -76,6 +85,7 @@ class Receiver:
         try:
             is_grpc = coming.recv(len(HTTP_2), socket.MSG_PEEK) == HTTP_2
             self.protocols.add("gRPC" if is_grpc else "HTTP")
+            self._preparing.join()
             inside = socket.create_connection(("127.0.0.1", self._grpc_port if is_grpc else self._http.port))
         except OSError:
             coming.close()

@@ -237,7 +237,7 @@ def _listen(subject: Subject, plan: Plan, seen: Run) -> None:
             seen.gone, seen.exit_code = True, subject.exit_code
             return
         time.sleep(pause)
-        pause = min(0.2, 1.05 * pause)
+        pause = min(0.1, 1.02 * pause)
 
 
 def _chosen(ports: dict[int, str], wanted: int, subject: Subject) -> int:

@@ -28,6 +28,7 @@ from workshop.examine.report import Report
 from workshop.examine.subject import MARK, Plan
 from workshop.setup.environments import environment_of
 from workshop.setup.ports import free_port
+from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.metrics import Metric, NumberPoint
 from workshop.telemetry.otlp import Telemetry
 from workshop.telemetry.spans import Span
@@ -260,6 +261,30 @@ def test_telemetry_counts_by_grpc_by_http_and_on_the_console(tmp_path, monkeypat
         found = examined(f"{AGENT} {flags} flask run -p 0", tmp_path)
         assert entry(found, "exporter").seen.endswith(f"by {way}")
         assert {e.state for e in found.ladder} == {PASSED}
+
+
+def test_a_wsgi_app_without_a_framework_is_climbed_to_the_end_and_its_names_hold_no_path(tmp_path):
+    text = """
+from wsgiref.simple_server import make_server
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+trace.set_tracer_provider(TracerProvider(resource=Resource.create({"service.name": "bare"})))
+trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+make_server("127.0.0.1", 0, OpenTelemetryMiddleware(app)).serve_forever()
+"""
+    found = examined(program(tmp_path, text), tmp_path, "/items/1")
+    assert [e.id for e in found.ladder if e.state != PASSED] == ["route"], report.text(found)
+    assert (entry(found, "name").seen, entry(found, "route").seen) == ("bare", "GET /items/1")
 
 
 def test_an_address_on_the_command_line_is_turned_and_one_in_the_code_needs_its_port(tmp_path, monkeypatch):
@@ -552,6 +577,33 @@ def test_a_word_is_no_unit(unit):
 )  # fmt: skip
 def test_a_rule_decides(items, rule, state):
     assert judged(*items)[rule] == state
+
+
+def of_process(number: int, instance: str) -> Span:
+    return Span(
+        "GET /",
+        "server",
+        "a" * 32,
+        "b" * 16,
+        None,
+        0,
+        1,
+        resource={"service.name": "x", "service.instance.id": instance, "process.pid": number},
+    )
+
+
+def test_the_id_of_an_instance_is_compared_where_there_are_two():
+    assert judged(of_process(1, "a"), of_process(2, "a"))["RES-002"] == FAILED
+    assert judged(of_process(1, "a"), of_process(2, "b"))["RES-002"] == PASSED
+    assert judged(of_process(1, "a"))["RES-002"] == OPEN
+
+
+@pytest.mark.parametrize(
+    "severity, number, state", [("INFO", 9, PASSED), ("", 9, PASSED), ("UNSET", 0, FAILED), ("", 0, FAILED)]
+)
+def test_a_log_record_has_a_severity_by_word_or_by_number(severity, number, state):
+    told = Telemetry(logs=[LogRecord("hello", severity, number)])
+    assert {e.id: e.state for e in rules.judge(told)}["LOG-002"] == state
 
 
 def test_every_cure_names_a_lesson_that_there_is():
