@@ -4,7 +4,7 @@ folder=$(workshop environment 300/800/550/$1-requirements.txt) || exit 1
 shift
 
 export OTEL_TRACES_EXPORTER=console
-export OTEL_METRICS_EXPORTER=none
+export OTEL_METRICS_EXPORTER=${OTEL_METRICS_EXPORTER:-none}
 export OTEL_LOGS_EXPORTER=none
 
 exec "$@"

@@ -177,8 +177,8 @@ def test_tokens_are_counted(checkpoint):
 
 def ask_an_ollama(checkpoint):
     """Ask a model of the Ollama that answers here, too. Where none does, say that only a stand-in was asked."""
-    at = os.environ.get("OLLAMA_HOST") or f"127.0.0.1:{OLLAMA}"
-    url = at if "://" in at else f"http://{at}"
+    host = os.environ.get("OLLAMA_HOST", "127.0.0.1").rpartition("//")[2]
+    url = f"http://{host}" if ":" in host else f"http://{host}:{OLLAMA}"
     try:
         models = [model["name"] for model in requests.get(f"{url}/api/tags", timeout=0.5).json()["models"]]
     except (requests.RequestException, ValueError, KeyError):

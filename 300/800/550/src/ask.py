@@ -1,4 +1,4 @@
-"""Ask a model one question, with the client of Ollama or of OpenAI, or with OpenLLMetry: python ask.py ollama"""
+"""Ask a model one question: python ask.py ollama, or openai, traceloop; stream reads word by word, cut no more than one."""
 
 import os
 import sys
@@ -10,6 +10,17 @@ def ollama(asked: list = ASKED) -> str:
     from ollama import Client
 
     return Client().chat("parrot", asked).message.content
+
+
+def stream(words: int = 99) -> str:
+    from ollama import Client
+
+    parts = Client().chat("parrot", ASKED, stream=True)
+    return "".join(part.message.content for part, _ in zip(parts, range(words)))
+
+
+def cut() -> str:
+    return stream(words=1)
 
 
 def openai() -> str:
@@ -29,4 +40,4 @@ def traceloop() -> str:
     return workflow(name="advise")(ollama)(ASKED)
 
 
-{"ollama": ollama, "openai": openai, "traceloop": traceloop}[sys.argv[1]]()
+{"ollama": ollama, "stream": stream, "cut": cut, "openai": openai, "traceloop": traceloop}[sys.argv[1]]()

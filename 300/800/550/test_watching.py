@@ -22,15 +22,15 @@ MADE = {
 
 
 def watched(checkpoint):
-    """What `watched.py` says and how it ends: in each environment, and beside what the check has made."""
-    file = checkpoint.folder / "watched.py"
+    """What `watching.py` says and how it ends: in each environment, and beside what the check has made."""
+    file = checkpoint.folder / "watching.py"
     checkpoint.must(
         file.is_file(),
         "not-written",
-        seen="no src/watched.py",
+        seen="no src/watching.py",
         expected="the lines that load what the agent would load",
         why="this lesson writes it",
-        do="write src/watched.py as this page has it",
+        do="write src/watching.py as this page has it",
     )
     made = {name: install(checkpoint.folder.parent / "made" / name, name) for name in MADE}
     return {
@@ -52,7 +52,7 @@ def install(folder, name):
 
 
 def run(checkpoint, environment, path=""):
-    command = checkpoint.block("command", "sh with.sh openai python watched.py").text.replace("openai", environment)
+    command = checkpoint.block("command", "sh with.sh openai python watching.py").text.replace("openai", environment)
     process = Process(command, checkpoint.folder, checkpoint.variables(PYTHONPATH=str(path)))
     process.wait(60)
     process.kill()
@@ -75,7 +75,7 @@ def test_an_instrumentation_that_says_nothing_is_found_and_named(checkpoint):
         seen=f"it ends with status {found.status} where openai cannot be loaded",
         expected="another one",
         why="a deployment goes on after status 0; this is your own step of the lesson",
-        do="end src/watched.py with `raise SystemExit(1)` when something could not be loaded",
+        do="end src/watching.py with `raise SystemExit(1)` when something could not be loaded",
     )
     if checkpoint.showing:
         show(checkpoint)
@@ -110,7 +110,7 @@ def test_one_that_breaks_in_another_way_hides_no_other(checkpoint):
 
 def show(checkpoint):
     """What the page shows and its table says, by asking the parrot in each environment."""
-    checkpoint.on_the_way("sh with.sh openai python watched.py").run("sh with.sh openai python watched.py")
+    checkpoint.on_the_way("sh with.sh openai python watching.py").run("sh with.sh openai python watching.py")
     checkpoint.environment["OLLAMA_HOST"] = f"http://127.0.0.1:{checkpoint.sandbox.own_ports[OLLAMA]}"
     with checkpoint.serve("flask --app parrot run", port=OLLAMA):
         checkpoint.run("sh with.sh openai opentelemetry-instrument")
@@ -120,6 +120,8 @@ def show(checkpoint):
         llmetry = asked(checkpoint, "traceloop python ask.py traceloop")
         silenced = asked(checkpoint, "traceloop python ask.py traceloop", TRACELOOP_TRACE_CONTENT="false")
         openai = asked(checkpoint, "pinned opentelemetry-instrument python ask.py openai")
+        checkpoint.run("OTEL_METRICS_EXPORTER=console")
+        cut = asked(checkpoint, "traceloop opentelemetry-instrument python ask.py cut")
         newest = {"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}
         latest = asked(checkpoint, "pinned opentelemetry-instrument python ask.py openai", **newest)
     needs = Process(f"sh with.sh openai {NEEDS}", checkpoint.folder, checkpoint.variables())
@@ -134,6 +136,13 @@ def show(checkpoint):
     assert [talk(spans) for spans in (single, llmetry, silenced, openai, latest)] == [True, True, False, False, False]
     [workflow] = [span for span in llmetry if span.name == "advise.workflow"]
     assert talk([workflow])
+    stream = read_console((checkpoint.folder / "stream.log").read_text(encoding="utf-8"))
+    [span], [duration] = (
+        stream.spans,
+        [metric for metric in stream.metrics if metric.name == "gen_ai.client.operation.duration"],
+    )
+    assert duration.points[0].sum < 1e-9 * (span.end_ns - span.start_ns) / 10
+    assert ["gen_ai.usage.output_tokens" in found.attributes for found in (span, *cut)] == [True, False]
     names = [{name for span in spans for name in span.attributes} for spans in (single, llmetry, openai, latest)]
     assert ["gen_ai.operation.name" in found for found in names] == [False, False, True, True]
     assert ["gen_ai.system" in found for found in names] == [True, True, True, False]
