@@ -191,7 +191,7 @@ def ask_an_ollama(checkpoint):
     there = checkpoint.beside("ollama")
     there.environment |= {"OLLAMA_HOST": url, "ADVISOR_MODEL": model, "ADVISOR_SECONDS": "60"}
     with there.serve(LLM, port=ADVISOR, service="advisor") as advisor:
-        word = advisor.get("/advice?left=3", wanted=200, timeout=70)
+        word = advisor.get("/advice?left=3", wanted=200, seconds=70)
     request = advisor.server_span(word, name="GET /advice")
     span = question_below(there, advisor, request)
     counted = [span.attributes.get(f"gen_ai.usage.{way}_tokens", 0) for way in TYPES]
