@@ -21,6 +21,7 @@ from workshop.checks.checkpoint import SERVES, Checkpoint
 from workshop.checks.fake_server import FakeServer, response
 from workshop.checks.process import environment
 from workshop.course import lessons
+from workshop.course.faults import faults
 from workshop.course.fences import ROOT
 from workshop.scenarios import traffic
 from workshop.site import slides
@@ -175,20 +176,40 @@ def whole_checks(place: Path) -> list[tuple[str, str, str]]:
 
     It is held against one start of an app with one request and a stop: the floor of a console check."""
     run(["git", "clone", "--quiet", str(ROOT), str(place / "learner")], ROOT, environment())
-    learner, took = Learner(place / "learner"), {}
+    learner, took, treated = Learner(place / "learner"), {}, []
     for lesson in lessons.lessons():
         if not any(SERVES.search(block.text) for block in lesson.blocks if block.kind == "command"):
             continue
         learner.installs_what_is_needed_for(lesson)
         learner.runs(f"workshop solve {lesson.name}")
+        if faults(lesson):
+            treated = clinic(learner, lesson)
+            continue
         took[lesson.name] = seconds(lambda name=lesson.name: learner.runs(f"workshop check {name}"), 3)
     start = seconds(pytest_of(str(FLOOR)))
-    found = []
+    found = treated
     for name, took_seconds in took.items():
         limit = "4 s" if name < "300/500" else "5 s"
         found.append((f"the whole check of {name}", f"{took_seconds:.2f} s, {took_seconds / start:.1f} starts", limit))
     half = statistics.median(took.values()) / start
     return [*found, ("half of them take at most so many starts of an app", f"{half:.2f} ×", "1.6 ×")]
+
+
+def clinic(learner: Learner, lesson: lessons.Lesson) -> list[tuple[str, str, str]]:
+    """One fault that everybody gets: it is put in, named and cured, and then the check looks at the whole app."""
+    broken, checked = [], []
+    for _ in range(3):
+        (learner.clone / ".saved" / "clinic.json").unlink(missing_ok=True)
+        begun = time.monotonic()
+        learner.heals(lesson)
+        cured = time.monotonic()
+        learner.runs(f"workshop check {lesson.name}")
+        broken.append(cured - begun)
+        checked.append(time.monotonic() - cured)
+    return [
+        ("a fault is put in, and named", f"{statistics.median(broken):.2f} s", "4 s"),
+        (f"the whole check of {lesson.name}", f"{statistics.median(checked):.2f} s", "4 s"),
+    ]
 
 
 def of_site() -> list[tuple[str, str, str]]:

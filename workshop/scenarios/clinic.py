@@ -27,7 +27,8 @@ from workshop.course.quiz import Choice
 from workshop.errors import UserError
 from workshop.learner.quiz import asked
 from workshop.learner.workspace import Workspace, WorkspaceError
-from workshop.scenarios.wards import Finding, examine
+from workshop.scenarios.wards import examine
+from workshop.scenarios.wards.finding import Finding
 from workshop.setup.environments import EnvironmentFailed, environment_of
 from workshop.terminal import say, wrapped
 

@@ -21,7 +21,7 @@ from workshop.diagnosis.facts import Diagnosis
 from workshop.learner.workspace import Workspace, WorkspaceError
 from workshop.scenarios import clinic as module
 from workshop.scenarios.clinic import CURED, FOLDER, GIVEN_UP, Clinic, ClinicError
-from workshop.scenarios.wards import Finding
+from workshop.scenarios.wards.finding import Finding
 
 APP = replay(lessons.find("400/100"))
 

@@ -17,7 +17,8 @@ from workshop.course.fences import Block, LessonError
 from workshop.course.replay import replay
 from workshop.course.turns import Turn
 from workshop.scenarios.clinic import LESSON
-from workshop.scenarios.wards import WARDS, Finding, examine
+from workshop.scenarios.wards import WARDS, examine
+from workshop.scenarios.wards.finding import Finding
 
 CLINIC = lessons.find(LESSON)
 FAULTS = faults(CLINIC)

@@ -57,6 +57,12 @@ def test_an_exception_is_told_in_the_words_of_a_whole_start(begin):
     assert "warm" not in process.output
 
 
+def test_the_clock_on_the_wall_is_that_of_the_zone_that_is_set(begin):
+    process = begin("flask --app app routes", "import time; print('hour', time.localtime(0).tm_hour)", TZ="JST-9")
+    assert process.wait(20)
+    assert "hour 9\n" in process.output
+
+
 def test_an_unknown_program_is_told_by_the_agent(begin):
     process = begin("opentelemetry-instrument flusk run", "")
     assert process.wait(20)

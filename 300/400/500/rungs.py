@@ -79,7 +79,7 @@ def excluded_in_code(f: Facts) -> Diagnosis | None:
 
 
 def resource_in_code(f: Facts) -> Diagnosis | None:
-    where = _line(f, r"Resource\((?!\))|Resource\.create\((?!\))|service\.name|SERVICE_NAME\b")
+    where = _line(f, r"Resource\((?!\))|Resource\.create\((?!\))|service\.name|\bSERVICE_NAME\b")
     strange = next((s for s in f.spans if s.service != f.service), None)
     if not strange or not where or any(s.service == f.service for s in f.spans):
         return None
