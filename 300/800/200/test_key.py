@@ -48,7 +48,9 @@ def through_all(checkpoint):
     """One run of the app, whose backend takes all, then says no in all ways, then nothing, and then takes all again."""
     run, provider = SimpleNamespace(waited={}, told={}, back=None), Provider()
     run.provider = provider
+    checkpoint.fence()  # the learner may have an account, and its address in the script or the shell
     checkpoint.environment |= {"OTEL_EXPORTER_OTLP_TIMEOUT": "2", "OTEL_METRIC_EXPORT_INTERVAL": "500"}
+    checkpoint.environment.pop("CLOUD_ENDPOINT", None)
     with FakeServer(provider) as run.server:
         checkpoint.sandbox.own_ports[PORT] = run.server.port
         instance = checkpoint.folder / "instance"

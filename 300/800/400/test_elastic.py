@@ -29,7 +29,9 @@ def exported(checkpoint, command):
             return refuse(401)
         return accept(received) if received.path == f"/v1/{received.signal}" else refuse(404)
 
+    checkpoint.fence()  # the learner may have an account, and its address in the script or the shell
     checkpoint.environment |= {"OTEL_EXPORTER_OTLP_TIMEOUT": "2", "OTEL_METRIC_EXPORT_INTERVAL": "500"}
+    checkpoint.environment.pop("CLOUD_ENDPOINT", None)
     with FakeServer(answer) as run.server:
         checkpoint.sandbox.own_ports[PORT] = run.server.port
         instance = checkpoint.folder / "instance"
@@ -69,7 +71,6 @@ def by_edot(checkpoint):
     except EnvironmentFailed as error:
         expected, why = "an environment with Elastic's distribution", "it is filled once, from the package index"
         checkpoint.must(False, "environment", str(error), expected, why, "mend the cause, and check again")
-    there.fence()
     run = exported(there, "sh edot.sh")
     run.asked = there.asked
     return run
