@@ -41,11 +41,12 @@ AGENT = "opentelemetry-instrument --traces_exporter none --metrics_exporter none
 
 @pytest.mark.parametrize("agent", ["", AGENT])
 def test_arguments_settings_streams_and_the_exit_status_are_the_programs_own(begin, agent):
-    program = TELLS + "print(p.get_global_textmap().fields, sys.argv, os.getcwd()); print('no', file=sys.stderr); sys.exit(7)"
-    process = begin(f"{agent}flask --app app routes", program, OTEL_PROPAGATORS="baggage")
+    tells = "import time; print('ahead', time.localtime().tm_gmtoff, p.get_global_textmap().fields, sys.argv, os.getcwd()); "
+    program = TELLS + tells + "print('no', file=sys.stderr); sys.exit(7)"
+    process = begin(f"{agent}flask --app app routes", program, OTEL_PROPAGATORS="baggage", TZ="TST-9")
     assert process.wait(20)
     assert process.exit_code == 7
-    assert f"{{'baggage'}} ['{PREFIX}/bin/flask', '--app', 'app', 'routes']" in process.output
+    assert f"ahead 32400 {{'baggage'}} ['{PREFIX}/bin/flask', '--app', 'app', 'routes']" in process.output
     assert "\nno\n" in process.output
 
 

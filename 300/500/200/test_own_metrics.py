@@ -16,6 +16,7 @@ from workshop.scenarios import traffic
 ADDED, OPEN, TIME = "todo.tasks.added", "todo.tasks.open", "todo.task.time_to_done"
 TASKS, IMPORTED = 100, 3
 HOUR, DAY = 3600, 86400
+AHEAD = 9 * HOUR
 AGES = (HOUR / 2, 5 * HOUR, 3 * DAY, 20 * DAY)
 FAILING = {"X-Failing": "1"}
 TWO_WORKERS = "SERVER='gunicorn -w 2"
@@ -33,8 +34,10 @@ def served(checkpoint):
     checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "60000"  # also what the last collection may take
     shutil.copy(checkpoint.lesson.folder / "failing.py", checkpoint.folder)
     checkpoint.environment["FLASK_APP"] = "failing"
+    checkpoint.environment["TZ"] = f"TST-{AHEAD // HOUR}"  # where the clock on the wall is not that of the table
     with checkpoint.serve() as run.app:
         form = run.app.form("/add")
+        run.app.get("/collect")
         canaries = requirements().canaries
         for text in [*canaries, *(f"Call number {number}" for number in range(TASKS - len(canaries)))]:
             run.app.post("/add", {**form, "text": text})
@@ -102,6 +105,15 @@ def test_the_time_to_done_is_measured_once_in_buckets_that_tell_hours_from_days(
     run.app.metric(TIME, unit="s", kind="histogram")
     run.app.series(TIME, at_most=1)
     point = run.app.histogram(TIME, count=len(AGES))
+    ahead = (point.sum - sum(AGES)) / len(AGES)
+    checkpoint.must(
+        abs(abs(ahead) - AHEAD) > 60,
+        "other-clock",
+        seen=f"{TIME}: each task was open for {ahead / HOUR:g} hours more than it was",
+        expected="the same time wherever the server stands",
+        why=f"this check runs the app where the clock is {AHEAD // HOUR} hours ahead of UTC; the table has times in UTC, without saying so",
+        do="give the table's time its zone, and compare it with `now()`, which has one",
+    )
     factor = point.sum / sum(AGES)
     checkpoint.must(
         abs(factor - 1) < 0.01,
