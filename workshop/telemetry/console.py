@@ -94,8 +94,9 @@ def _object(line: str) -> dict:
 
 
 def _moment(text: object) -> int:
+    """A time in nanoseconds since the epoch; 0 for none, and for one that does not say in which zone it is."""
     try:
-        return _nanoseconds(str(text or ""))
+        return _nanoseconds(str(text or "")) if re.search(r"(Z|[+-]\d\d:?\d\d)$", str(text)) else 0
     except ValueError:
         return 0
 

@@ -1,6 +1,6 @@
 """Serves the app of wsgi.py, logs what a check asks for, and holds up what is printed, as a slow disk or terminal would.
 
-The header X-Told has a list of [level, message, extra]."""
+The header X-Told has a list of [level, message, extra]; the level RAISED is an exception that says so."""
 
 import atexit
 import json
@@ -76,8 +76,24 @@ def told():
     for level, message, extra in json.loads(request.headers["X-Told"]):
         if "refused" in (extra or {}):
             extra["refused"] = LookupError(extra["refused"])  # no type that JSON has
-        log.log(getattr(logging, level), message, extra=extra)
+        if level == "RAISED":
+            raised(message)
+        else:
+            log.log(getattr(logging, level), message, extra=extra)
     return "told"
+
+
+def raised(message):
+    try:
+        raise LookupError(message)
+    except LookupError:
+        log.exception("it was raised, and caught")
+
+
+@app.get("/misfit")
+def misfit():
+    log.info("%d of them", "none")
+    return "logged"
 
 
 def pour(word):
