@@ -1,10 +1,9 @@
-"""Serves the app of wsgi.py, which fails as a check asks: what is caught is logged, the last kind is not caught."""
+"""Serves the app of wsgi.py, by way of failing.py, which fails as a check asks: what is caught is logged, the last kind is not caught."""
 
 import logging
 
+from failing import app
 from sqlalchemy.exc import NoResultFound
-
-from wsgi import app
 
 log = logging.getLogger("raising")
 
