@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import click
 
@@ -105,6 +105,7 @@ class Header(click.ParamType):
 
 
 LESSON, PROGRAM, SHARE = LessonName(), ProgramName(), click.FloatRange(0, 1)
+TEXT_FILE = click.File("w", encoding="utf-8", lazy=True)
 AUTHORS = "For authors"
 OF_A_DIFF = {"-": "red", "+": "green", "@": "cyan"}
 
@@ -579,6 +580,33 @@ def panels(ctx: click.Context, folder: Path) -> None:
         say(click.style(f"{'✓' if answered else '✗'} {panel.title:<22}", fg="green" if answered else "red") + told)
         empty |= not answered
     ctx.exit(1 if empty else 0)
+
+
+@main.command()
+@click.option("--name", default="", help="Whose it is; without it no name stands there.")
+@click.option("--svg", type=TEXT_FILE, help="Write it as a picture to this file.")
+@click.option("--html", type=TEXT_FILE, help="Write it as a page to print to this file.")
+def certificate(name: str, svg: TextIO | None, html: TextIO | None) -> None:
+    """Show which lessons you have proved, when, and by which trace.
+
+    Nobody supervised it, and it says so.
+
+    \b
+    Examples:
+      workshop certificate
+      workshop certificate --name "Ada Lovelace" --svg certificate.svg --html certificate.html
+    """
+    from workshop.learner import certificate
+
+    made = certificate.of(Workspace(), name)
+    for file, draw in ((svg, certificate.svg), (html, certificate.page)):
+        if file:
+            file.write(draw(made))
+            say(f"{file.name}: {made.summary}")
+    if not svg and not html:
+        for line in certificate.lines(made):
+            click.echo(line)  # a table, as it is
+        say(f"\n{made.summary}")
 
 
 @main.command()

@@ -293,7 +293,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     try:
         for lesson in [] if picked else state.green():
             if state.at == MINE:
-                Workspace().mark_done(lesson)
+                Workspace().mark_done(lesson, state.record(lesson).trace)
                 state.notes += state.set_aside(lesson)
             elif state.at == END:
                 state.problems += state.rest_of(lesson)

@@ -42,7 +42,7 @@ from workshop.telemetry.console import Console
 from workshop.telemetry.spans import Span
 
 OBSERVE = Path(__file__).with_name("observe")
-SERVES = re.compile(r"\bsh (?!search\b)[\w-]+\.sh\b")
+SERVES = re.compile(r"\bsh (run|advisor|old|llm|configured|elastic|sampled|production|edot|distro|cloud|azure)\.sh\b")
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Result:
 @dataclass
 class Record:
     """What the tests of one lesson note, by the lines of its blocks: which were used, what commands took (seconds), and,
-    when it is `rewriting`, the lines that each shown block ought to have. `runs` holds what its tests share, and `notes` what
-    is to be said after a green check."""
+    when it is `rewriting`, the lines that each shown block ought to have. `runs` holds what its tests share, `notes` what
+    is to be said after a green check, and `trace` is the first trace that a check has proved something by."""
 
     rewriting: bool = False
     used: set[int] = field(default_factory=set)
@@ -65,6 +65,7 @@ class Record:
     rewrites: dict[int, tuple[Block, list[str]]] = field(default_factory=dict)
     runs: dict[Callable, tuple[object, Broken | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    trace: str = ""
 
 
 class Checkpoint:
@@ -209,6 +210,10 @@ class Checkpoint:
     def note(self, text: str) -> None:
         """Say this to the learner when the lesson's checks are green, such as what was not there to be asked."""
         self._record.notes.append(text)
+
+    def prove_by(self, trace_id: str) -> None:
+        """Keep the first trace by which a check of this lesson has proved something, for the learner's record."""
+        self._record.trace = self._record.trace or trace_id
 
     def block(self, kind: str, start: str) -> Block:
         """The lesson's one block of this kind whose text begins so. The test that asks for it has thereby used it.

@@ -54,6 +54,7 @@ class Traces:
                 "300/400/600",
             )
         self._named(response, span, name, route)
+        self.checkpoint.prove_by(span.trace_id)
         return span
 
     def sql_below(self, span: Span, at_least: int = 1, exactly: int | None = None, where: str = "console") -> list[Span]:

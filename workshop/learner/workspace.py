@@ -16,6 +16,8 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from workshop.course import lessons
@@ -25,6 +27,14 @@ from workshop.errors import UserError
 
 # What an app makes while it runs: never part of a lesson, never moved.
 RUNTIME = ("instance", "__pycache__", ".venv", "venv", ".pytest_cache", ".DS_Store")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """When a lesson's checks were green first, as a date and time in UTC (ISO 8601), and a trace that they looked at. Either may be empty."""
+
+    at: str = ""
+    trace: str = ""
 
 
 class WorkspaceError(UserError):
@@ -104,11 +114,18 @@ class Workspace:
 
     def progress(self) -> dict:
         """What is done: `{"current": lesson or None, "done": [lessons in the order of finishing]}`."""
+        found = self._kept()
         try:
-            found = json.loads((self.saved / "progress.json").read_text(encoding="utf-8"))
             return {"current": found.get("current"), "done": list(found.get("done", []))}
-        except (OSError, ValueError, AttributeError, TypeError):
+        except TypeError:
             return {"current": None, "done": []}
+
+    def proofs(self) -> dict[str, Proof]:
+        """When each lesson was green for the first time, as far as that is known, and the trace by which a check proved it."""
+        found = self._kept().get("proofs")
+        kept = {name: proof for name, proof in found.items() if isinstance(proof, dict)} if isinstance(found, dict) else {}
+        known = ((name, kept.get(name, {})) for name in self.progress()["done"])
+        return {name: Proof(str(proof.get("at", "")), str(proof.get("trace", ""))) for name, proof in known}
 
     def exported(self) -> str:
         """What is done as one line of JSON, for who looks after a class. It holds no name and no path."""
@@ -117,14 +134,15 @@ class Workspace:
         left = sum(lesson.minutes for lesson in everything if lesson.name not in done)
         return json.dumps({"done": done, "current": progress["current"], "of": len(everything), "minutes_left": left})
 
-    def mark_done(self, lesson: Lesson) -> None:
+    def mark_done(self, lesson: Lesson, trace_id: str = "") -> None:
         """Record a green check. Counts only once a learner has begun with `workshop start`."""
         if not self.progress()["current"]:
             return
         with self._locked():
-            progress = self.progress()
-            if lesson.name not in progress["done"]:
-                self._record({**progress, "done": [*progress["done"], lesson.name]})
+            done, proofs = self.progress()["done"], self.proofs()
+            if lesson.name not in done:
+                proofs[lesson.name] = Proof(datetime.now(timezone.utc).isoformat(timespec="seconds"), trace_id)
+                self._record(done=[*done, lesson.name], proofs={name: asdict(proof) for name, proof in proofs.items()})
 
     def _become(self, state: dict[str, bytes], name: str, and_nothing_else: bool = True) -> Path | None:
         with self._locked():
@@ -139,7 +157,7 @@ class Workspace:
                     self._write(fresh, kept, and_nothing_else)
                 finally:
                     _remove(fresh)
-            self._record({**self.progress(), "current": name})
+            self._record(current=name)
             return kept
 
     def _undoable(self) -> Path:
@@ -211,8 +229,15 @@ class Workspace:
         if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
             raise WorkspaceError(f"nothing was changed: src/{path} is no ordinary file; move it out of src/")
 
-    def _record(self, progress: dict) -> None:
-        self._put("progress.json", json.dumps(progress, indent=1))
+    def _kept(self) -> dict:
+        try:
+            found = json.loads((self.saved / "progress.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = None
+        return found if isinstance(found, dict) else {}
+
+    def _record(self, **news: object) -> None:
+        self._put("progress.json", json.dumps({**self._kept(), **self.progress(), **news}, indent=1))
 
     def _put(self, name: str, text: str) -> None:
         """Write a small file of `.saved/`, as a whole or not at all."""
