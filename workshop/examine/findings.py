@@ -35,11 +35,12 @@ UNBOUNDED = re.compile(
 ID = re.compile(r"\b[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}\b|\b[\da-f]{16,}\b|[^@\s]+@[^@\s]+\.\w+", re.I)
 OWN_ID = re.compile(r"(trace|span|parent|service\.instance|service_instance|container|host|k8s\.\w+)[._]?(u?id)?$")
 SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)?|secret|token|api[-_.]?key|authorization|cookie|credential|private[-_.]?key|card[-_.]?number", re.I
+    r"pass(word|wd|phrase)?|secret|token(?!s)|api[-_.]?key|authorization|cookie|credential|private[-_.]?key|card[-_.]?number",
+    re.I,
 )
 SECRET = {
     "a password in an address": re.compile(r"\w+://[^/\s:@]+:[^/\s:@*]+@"),
-    "a secret in a query": re.compile(r"[?&](?:password|passwd|token|access_token|api_?key|secret|sig|signature)=(?!REDACTED|\*)[^&\s]+", re.I),
+    "a secret in a query": re.compile(r"(?:^|[?&])(?:password|passwd|token|access_token|api_?key|secret|sig|signature)=(?!REDACTED|\*)[^&\s]+", re.I),
     "a bearer token": re.compile(r"\bBearer\s+[\w.~+/-]{8,}", re.I),
     "a JSON web token": re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
     "an access key": re.compile(r"\b(?:AKIA|ASIA)[A-Z\d]{16}\b|\bgh[pousr]_\w{30,}|\bsk-[\w-]{20,}"),

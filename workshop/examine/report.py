@@ -135,6 +135,7 @@ PAGE = """<!doctype html>
 body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
 table {{ border-collapse: collapse; width: 100%; }} td, th {{ text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; }}
 tr {{ border-top: 1px solid #8886; }} .failed td:first-child {{ font-weight: bold; }} td {{ overflow-wrap: anywhere; white-space: pre-line; }}
+td:nth-child(-n+2) {{ width: 6rem; white-space: nowrap; }} td:nth-child(3) {{ width: 16rem; }}
 .score {{ font-size: 2rem; }} figure {{ overflow-x: auto; margin: 1rem 0; }}
 </style></head><body>
 <h1>Examination of <code>{title}</code></h1><p>in <code>{folder}</code></p>

@@ -11,6 +11,7 @@ import secrets
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from workshop.errors import UserError
 LISTENS = re.compile(r"(?:[Rr]unning on|Listening at:|Serving on) (https?)://[^\s(]+:(\d+)")
 PROMETHEUS_EXPORTER = 9464  # where metrics are fetched by default: the app is elsewhere
 STOP_SECONDS = 10
+ANSWER_SECONDS = 30  # for the whole of it: an answer may trickle for ever
 KEPT = 2_000_000  # bytes of the beginning, and of the end, of what a program prints
 MARK = "WORKSHOP_EXAMINE"
 ENDPOINT = re.compile(r"(OTEL_EXPORTER_OTLP_(?:\w+_)?ENDPOINT)=.*")
@@ -206,7 +208,7 @@ def run(plan: Plan, endpoint: str, end: signal.Signals = signal.SIGINT) -> Run:
         _listen(subject, plan, seen)
         seen.start_seconds = time.monotonic() - begun
         if seen.listened:
-            seen.asked = list(_ask(plan, seen))
+            seen.asked = list(_ask(plan, seen, subject))
             seen.programs = tuple(dict.fromkeys(filter(None, map(_name, subject.members()))))
             seen.under_agent = any(map(_has_agent, subject.members()))
             if not seen.asked[-1].response.status:
@@ -251,8 +253,8 @@ def _chosen(ports: dict[int, str], wanted: int, subject: Subject) -> int:
     return named[0] if named else others[0] if len(others) == 1 else 0
 
 
-def _ask(plan: Plan, seen: Run) -> Iterator[Asked]:
-    """Each request three times, one of them as part of a trace that the asker has begun."""
+def _ask(plan: Plan, seen: Run, subject: Subject) -> Iterator[Asked]:
+    """Each request three times, one of them as part of a trace that the asker has begun. Who never ends an answer is ended."""
     host, port = seen.address
     browser = Browser(f"http://{host}:{port}")
     browser.cookies.set("workshop", seen.canary)
@@ -261,8 +263,12 @@ def _ask(plan: Plan, seen: Run) -> Iterator[Asked]:
             how = (
                 {"data": form, "headers": {"Content-Type": "application/x-www-form-urlencoded", **plan.headers}} if form else {}
             )
-            begun = time.time_ns()
-            response = browser.ask(method, path, traceparent=continues, **{"headers": plan.headers, **how})
+            begun, patience = time.time_ns(), threading.Timer(patient(ANSWER_SECONDS), subject.kill)
+            patience.start()
+            try:
+                response = browser.ask(method, path, traceparent=continues, **{"headers": plan.headers, **how})
+            finally:
+                patience.cancel()
             yield Asked(response, begun, time.time_ns())
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -226,6 +227,13 @@ def test_a_fault_is_found_and_it_alone(fault, today):
     assert broken - {name} <= along.get(fault, set()), report.text(found)
 
 
+def test_a_secret_that_was_sent_in_a_query_is_seen_where_it_is_told(today):
+    found = examined(f"{AGENT} {HTTPBIN}", today, "/get?token=hunter2hunter2", venv=packages())
+    told = "a secret in a query in url.query of the span 'GET /get', a secret in a query in text of a log record"
+    assert entry(found, "secrets").seen == told  # the server's line of each request is a record, too
+    assert "hunter2" not in entry(found, "secrets").seen
+
+
 @pytest.mark.parametrize(
     "setting, rung",
     [
@@ -399,6 +407,13 @@ def test_a_page_that_leads_elsewhere_and_one_for_members_only(tmp_path):
     assert "Omh1bnRlcjI" not in report.as_json(let_in) + report.text(let_in) + report.html(let_in)
 
 
+def test_an_answer_that_never_ends_does_not_hold_the_examination(tmp_path, monkeypatch):
+    monkeypatch.setattr(subject, "ANSWER_SECONDS", 0.2)
+    endless = "def drip(self):\n    self.send_response(200)\n    self.end_headers()\n    while True: self.wfile.write(b'x' * 999)\nHandler.do_GET = drip\n"
+    found = examined(program(tmp_path, server(after=endless + SERVE)), tmp_path)
+    assert entry(found, "answers").seen.startswith("GET /: no answer")
+
+
 def test_what_is_no_python_is_said_to_be_none(tmp_path):
     perl = """perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 5); while ($c = $s->accept) \
 { sysread($c, $_, 9999); print $c "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n"; close $c }'"""
@@ -492,12 +507,15 @@ def test_an_examination_that_is_interrupted_leaves_no_process(number, tmp_path):
     line = program(tmp_path, server(after=slow + SERVE))
     command = [Path(sys.prefix) / "bin" / "workshop", "examine", "--folder", tmp_path, "--", *shlex.split(line)]
     examining = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    deadline = time.monotonic() + 30
-    while not listening.exists() and time.monotonic() < deadline and examining.poll() is None:
-        pass
-    children = psutil.Process(examining.pid).children(recursive=True)
-    examining.send_signal(number)
-    examining.communicate(timeout=30)
+    try:
+        deadline = time.monotonic() + 30
+        while not listening.exists() and time.monotonic() < deadline and examining.poll() is None:
+            threading.Event().wait(0.02)
+        children = psutil.Process(examining.pid).children(recursive=True)
+        examining.send_signal(number)
+        examining.communicate(timeout=30)
+    finally:
+        examining.kill()
     assert children and not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert examining.returncode == 128 + number
 
