@@ -38,7 +38,7 @@ class Certificate:
     def summary(self) -> str:
         """How much of the workshop is proved, in one line."""
         at = f", at commit {self.commit}" if self.commit else ""
-        return f"{len(self.proved)} of {self.total} lessons proved by their telemetry{at}"
+        return f"{len(self.proved)} of {self.total} lessons proved{at}"
 
 
 def of(workspace: Workspace, name: str = "") -> Certificate:
@@ -63,7 +63,7 @@ def svg(certificate: Certificate) -> str:
     """The certificate as a self-contained picture, 880 wide."""
     height = TOP + ROW * len(certificate.proved) + 56
     name_size = min(30, (WIDTH - 2 * MARGIN) / max(1, len(certificate.name)) / LETTER)
-    room = int((WIDTH - 2 * MARGIN - 80 - 250) / 13 / LETTER * 1.1)
+    room = int((WIDTH - 2 * MARGIN - 100 - 250) / 13 / LETTER * 1.1)
 
     def words(x: int, y: float, size: float, text: str, more: str = "") -> str:
         return f'<text x="{x}" y="{y:.0f}" font-size="{size:.1f}"{more}>{escape(text)}</text>'
@@ -78,7 +78,7 @@ def svg(certificate: Certificate) -> str:
         title = lesson.title if len(lesson.title) <= room else f"{lesson.title[: room - 1]}…"
         drawn += [
             words(MARGIN, y, 13, lesson.name),
-            words(MARGIN + 80, y, 13, title),
+            words(MARGIN + 100, y, 13, title),
             words(WIDTH - MARGIN, y, 11, f"{proof.at[:10]}  {proof.trace[:16]}", ' text-anchor="end" font-family="monospace"'),
         ]
     drawn.append(words(MARGIN, height - 24, 12, UNSUPERVISED))
