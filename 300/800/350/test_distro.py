@@ -1,5 +1,6 @@
 """With Azure's distro every request arrives, with its statements; and how many arrive when nobody says so."""
 
+import sys
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -96,7 +97,7 @@ def environment(checkpoint):
     """Azure's distro in an environment of its own, made before an app is waited for."""
     try:
         file = checkpoint.lesson.folder / "distro-requirements.txt"
-        environment_of(file, progress=lambda line: print(f"{checkpoint.lesson.name}: {line}"))
+        environment_of(file, progress=lambda line: print(f"{checkpoint.lesson.name}: {line}", file=sys.__stderr__))
     except EnvironmentFailed as error:
         expected, why = "an environment of the distro", "it is filled once, from the package index"
         checkpoint.must(False, "environment", str(error), expected, why, "mend the cause, and check again")
