@@ -14,7 +14,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
@@ -81,11 +80,12 @@ def ends(how: str, command: list[str]) -> str:
             server = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True)
             try:
                 asked = sum(answers(server, port) for _ in range(ASKED))
+                if server.poll() is not None:
+                    log.seek(0)
+                    said = [line.strip() for line in log if "Error: " in line] or ["it has said why, if you start it yourself"]
+                    raise SystemExit(f"`{' '.join(command)}` has ended by itself: {said[0]}")
                 visitor = end(how, server, port)
                 server.wait(60)
-            except psutil.Error:
-                log.seek(0)
-                raise SystemExit(f"the server has ended by itself:\n{log.read()[-400:]}") from None
             finally:
                 if server.poll() is None:
                     os.killpg(server.pid, signal.SIGKILL)
@@ -104,7 +104,7 @@ def answers(server: subprocess.Popen, port: int) -> bool:
     while time.monotonic() < deadline and server.poll() is None:
         try:
             return urlopen(f"http://localhost:{port}/", timeout=30).close() is None
-        except URLError:
+        except OSError:
             Event().wait(0.05)  # not up yet
     return False
 
