@@ -531,6 +531,39 @@ def traffic(
 
 
 @main.command()
+@click.option("--modes", default="off,agent,code,simple,console,otlp,all", show_default=True, help="Which rows, in this order.")
+@click.option("--rate", type=click.FloatRange(1), default=30, show_default=True, help="Requests a second of the fixed part.")
+@click.option("--seconds", type=click.FloatRange(0.2), default=4, show_default=True, help="How long the fixed part takes.")
+@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="How often; the best of them counts.")
+@click.option("--keep", type=click.Path(dir_okay=False, path_type=Path), help="Write the table to this file, as JSON.")
+@click.option(
+    "--read", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Show a kept table, and measure nothing."
+)
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of it to this file.")
+def cost(modes: str, rate: float, seconds: float, rounds: int, keep: Path | None, read: Path | None, svg: Path | None) -> None:
+    """Measure what telemetry costs your app, mode by mode.
+
+    A copy of src/ is served by `sh modes.sh MODE`, and readers come to it: at a fixed rate first, then at the highest rate at which
+    99 % of them wait at most 100 ms. Nothing else should run meanwhile. It takes about five minutes.
+
+    \b
+    Examples:
+      workshop cost
+      workshop cost --modes off,otlp --keep mine.json
+      workshop cost --read mine.json --svg mine.svg
+    """
+    from workshop.checks.checkpoint import Checkpoint
+    from workshop.scenarios import cost
+
+    if strange := [mode for mode in modes.split(",") if mode not in cost.MODES]:
+        raise UserError(f"`--modes {modes}`: {strange[0]!r} is no mode. There are {', '.join(cost.MODES)}.")
+    lesson = lessons.find("300/900/300")
+    make = lambda folder: Checkpoint(lesson, "mine", folder, lambda name: None)  # noqa: E731
+    table = cost.Table.read(read) if read else cost.measure(make, modes.split(","), rate, seconds, rounds, say)
+    cost.main(table, keep, svg)
+
+
+@main.command()
 @click.argument("name", required=False)
 @click.option("--log", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A console log.")
 def metrics(name: str | None, log: Path) -> None:

@@ -23,7 +23,7 @@ from workshop.checks.process import environment
 from workshop.course import lessons
 from workshop.course.faults import faults
 from workshop.course.fences import ROOT
-from workshop.scenarios import traffic
+from workshop.scenarios import cost, traffic
 from workshop.site import slides
 from workshop.site.__main__ import QUIET
 from workshop.site.browser import chromium, served
@@ -47,6 +47,7 @@ def main() -> None:
         rows += the_map(place)
         rows += memory()
         rows += programs_and_trouble(place / "programs")
+        rows += what_telemetry_costs()
         rows += whole_checks(place)
     show(rows + of_site())
 
@@ -145,6 +146,20 @@ def programs_and_trouble(place: Path) -> list[tuple[str, str, str]]:
         ("the same, the Collector hangs", f"{hanging * 1000:.0f} ms, {hanging / usual:.2f} ×", "1.2 ×"),
         ("the same, the Collector was killed", f"{killed * 1000:.0f} ms, {killed / usual:.2f} ×", "1.2 ×"),
         ("workshop traffic, 200 visits a second: the latest was late by", f"{late * 1000:.0f} ms", "20 ms"),
+    ]
+
+
+def what_telemetry_costs() -> list[tuple[str, str, str]]:
+    """The finished app, served by gunicorn: of what one CPU serves without telemetry, what it serves with it; the better of two rounds."""
+    make = lambda folder: Checkpoint(lessons.find("300/900/300"), "end", folder, lambda name: None)  # noqa: E731
+    table = cost.measure(make, ["off", "otlp", "all"], rate=30, seconds=4, rounds=2)
+    return [
+        (
+            "the app with traces, in batches, over OTLP, of what it serves without",
+            f"{table.share('otlp'):.2f}",
+            "at least 0.70",
+        ),
+        ("the app with all three signals, of what it serves without", f"{table.share('all'):.2f}", ""),
     ]
 
 

@@ -60,6 +60,24 @@ def unknown_protocol(f: Facts) -> Diagnosis | None:
     )
 
 
+def queue_below_batch(f: Facts) -> Diagnosis | None:
+    """The SDK compares two sizes, one of which may be its default."""
+    said = re.search(r"max_export_batch_size must be less than or equal to max_queue_size", f.output)
+    if not said:
+        return None
+    sizes = {name: f.settings.get(name) for name in ("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE")}
+    given = [f"{s.where}: {name}={s.value}" for name, s in sizes.items() if s]
+    where = next((s.where for s in sizes.values() if s), f"src/{f.script}")
+    return Diagnosis(
+        "queue-below-batch",
+        "\n".join([*given, said[0]]),
+        "a queue of at least one batch: by default 2048 and 512 spans",
+        "a batch that does not fit into the queue would never be full, so the agent gave up, and the app runs without any telemetry",
+        f"raise OTEL_BSP_MAX_QUEUE_SIZE in {where}, or lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE with it",
+        "300/900/300",
+    )
+
+
 def agent_gave_up(f: Facts) -> Diagnosis | None:
     said = re.search(r"Failed to auto initialize OpenTelemetry|Error in sitecustomize", f.output)
     if not said or not f.missing:
@@ -108,4 +126,4 @@ def misspelt_setting(f: Facts) -> Diagnosis | None:
     )
 
 
-CONFIGURATION = (unknown_exporter, unknown_protocol, export_forgotten, misspelt_setting)
+CONFIGURATION = (unknown_exporter, unknown_protocol, queue_below_batch, export_forgotten, misspelt_setting)

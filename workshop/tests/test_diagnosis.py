@@ -211,6 +211,12 @@ FAULTS = {
         "spans": [],
         "output": "RuntimeError: Unsupported OTLP protocol 'http' is configured\n",
     },
+    "queue-below-batch": {
+        **with_run_sh("4317", "4317\nexport OTEL_BSP_MAX_QUEUE_SIZE=64"),
+        "spans": [],
+        "output": "Failed to auto initialize OpenTelemetry\n"
+        "ValueError: max_export_batch_size must be less than or equal to max_queue_size.\n",
+    },
     "no-such-module": {
         **SILENT,
         **with_file("todo/view.py", ""),

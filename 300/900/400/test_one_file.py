@@ -1,5 +1,6 @@
 """What a file sets up tells the same as what variables set up, and it says two things that they cannot."""
 
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -152,7 +153,7 @@ def test_every_write_is_kept_and_of_reads_as_many_as_asked(checkpoint):
 
 
 def show(checkpoint):
-    """What the page says of a misspelt key, of a forgotten propagator, and of variables that count all the same."""
+    """What the page says of a misspelt key, of a forgotten propagator, and of the package that reads the file."""
     for command in ("sed s/processors", "sed s/tracer_provider"):
         checkpoint.run(command)
     bare = checkpoint.beside("bare")
@@ -162,3 +163,21 @@ def show(checkpoint):
     with pytest.raises(Exception, match="names no propagator"), bare.serve(CONFIGURED) as app:
         app.get("/")
     assert app.responses[0].status in (0, 500)
+    without = checkpoint.beside("without")
+    hides = without.folder.with_name("hides")
+    hides.mkdir()
+    (hides / "yaml.py").write_text("raise ImportError\n", encoding="utf-8")
+    without.environment["PYTHONPATH"] += f"{os.pathsep}{hides}"
+    with without.serve(CONFIGURED) as app:
+        app.get("/")
+    with pytest.raises(Exception, match="the package that reads the file"):
+        app.server_span(app.responses[0])
+    for setting, value, said in (
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "64", "max_export_batch_size must be less than or equal"),
+        ("OTEL_SDK_DISABLED", "true", ""),
+    ):
+        counts = checkpoint.beside(setting)
+        counts.environment[setting] = value
+        with counts.serve(CONFIGURED) as app:
+            app.get("/")
+        assert said in app.output and not app.spans

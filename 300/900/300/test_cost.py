@@ -1,0 +1,121 @@
+"""Each mode sends what its row of the table says, counted and not timed, and the queue has room for what must wait in it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from workshop.checks.app import App
+from workshop.checks.fake_server import FakeServer
+from workshop.checks.sandbox import OTLP_HTTP
+from workshop.diagnosis.spans import SPANS
+from workshop.scenarios import cost
+from workshop.telemetry.otlp import Telemetry
+
+SERVED = "sh modes.sh $MODE"
+AGENT = {"agent", "console", "otlp", "all"}
+TRACES_SENT = {"code", "simple", "otlp", "all"}
+LEAST, MOST = 50 * 5 * 20, 10 * 50 * 5 * 20
+DEFAULT = 2048
+
+
+@dataclass
+class Served:
+    """A mode's run: its app, whether the agent has started it, the size of its queue, what a backend got, and with how many requests
+    it got the spans."""
+
+    app: App
+    agent: bool
+    queue: int
+    stored: Telemetry
+    posts: int
+
+
+def serve(checkpoint, mode: str) -> Served:
+    there = checkpoint.beside(mode)
+    there.environment["MODE"] = mode
+    there.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "60000"
+    with FakeServer(port=there.sandbox.own_ports[OTLP_HTTP]) as backend, there.serve(SERVED) as app:
+        for _ in range(3):
+            app.get("/")
+        agent, environ = app.under_agent, app.processes()[-1].environ()
+    queue = int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", DEFAULT))
+    return Served(app, agent, queue, backend.stored, sum(request.signal == "traces" for request in backend.requests))
+
+
+def all_signals(checkpoint) -> Served:
+    return serve(checkpoint, "all")
+
+
+def other_modes(checkpoint) -> dict[str, Served]:
+    """The other modes, some at the same time."""
+    modes = [mode for mode in cost.MODES if mode != "all"]
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(modes, pool.map(lambda mode: serve(checkpoint, mode), modes), strict=True))
+
+
+@pytest.mark.before("no-run-file")
+def test_the_queue_outlasts_twenty_seconds(checkpoint):
+    run = checkpoint.shared(all_signals)
+    run.app.require(SPANS, spans=run.stored.spans)
+    checkpoint.must(
+        LEAST <= run.queue <= MOST,
+        "queue-too-small" if run.queue < LEAST else "queue-too-large",
+        seen=f"in mode all the app has a queue of {run.queue} spans",
+        expected=f"at least {LEAST} and at most {MOST}",
+        why="while a backend is away all spans wait in it, and the oldest are lost when it is full; this is your own step of the lesson",
+        do="set OTEL_BSP_MAX_QUEUE_SIZE for mode all in src/modes.sh",
+    )
+    if checkpoint.showing:
+        own = {metric.name.removeprefix("otel.sdk.processor.span.") for metric in run.stored.metrics}
+        assert {"queue.size", "processed"} <= own and "queue.capacity" not in own  # as the page says of the agent
+        show(checkpoint)
+
+
+@pytest.mark.before("no-run-file")
+def test_each_mode_sends_what_its_row_says(checkpoint):
+    runs = {**checkpoint.shared(other_modes), "all": checkpoint.shared(all_signals)}
+    for mode, run in runs.items():
+        told, sent = run.app.spans, run.stored.spans
+        checkpoint.must(
+            run.agent == (mode in AGENT),
+            "wrong-start",
+            seen=f"mode {mode} runs {'under' if run.agent else 'without'} the agent",
+            expected=f"{'under' if mode in AGENT else 'without'} it",
+            why="a row of the table is only worth what it measures",
+        )
+        watched = told if mode == "console" else sent
+        if mode in TRACES_SENT | {"console"}:
+            run.app.require(SPANS, spans=watched)
+        others = {"metrics": run.stored.metrics, "logs": run.stored.logs}
+        extra = [name for name, found in others.items() if bool(found) != (mode == "all")]
+        extra += ["traces"] if bool(sent) != (mode in TRACES_SENT) else []
+        extra += ["the console"] if bool(told) != (mode == "console") else []
+        checkpoint.must(
+            not extra,
+            "wrong-mode",
+            seen=f"mode {mode}: {', '.join(extra)} is not as the table says; {len(sent)} spans, {len(others['metrics'])} metrics and "
+            f"{len(others['logs'])} log records were sent, {len(told)} spans printed",
+            expected="off and agent send nothing, console prints, all sends three signals, the others send spans",
+            why="a row of the table is only worth what it measures",
+        )
+        if mode not in TRACES_SENT:
+            continue
+        checkpoint.must(
+            (run.posts == len(sent)) == (mode == "simple"),
+            "wrong-processor",
+            seen=f"mode {mode}: {len(sent)} spans came in {run.posts} requests to the backend",
+            expected="one request for each span" if mode == "simple" else "many spans in one request",
+            why="simple sends each span by itself, batch many together",
+        )
+
+
+def show(checkpoint):
+    """What the page shows: the kept table and its picture, a full queue, and one that is smaller than a batch."""
+    root, folder = checkpoint.lesson.root, checkpoint.lesson.folder
+    checkpoint.run("workshop cost --read", folder=root)
+    checkpoint.run("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED")
+    checkpoint.run("OTEL_BSP_MAX_QUEUE_SIZE=256")
+    table = cost.Table.read(folder / "measured.json")
+    assert (folder / "cost.svg").read_text(encoding="utf-8") == cost.svg(table)
+    assert [row.mode for row in table.rows] == list(cost.MODES)
