@@ -199,12 +199,12 @@ def drawn(table: Table):
     from rich.table import Table as Drawn
 
     found = Drawn("mode", "what it is", box=None, pad_edge=False)
-    for title in ("CPU", "of off", "req/s", "p50", "p99", "memory", "start", "sent"):
+    for title in ("CPU ms", "of off", "req/s", "p50 ms", "p99 ms", "MB", "start s", "bytes"):
         found.add_column(title, justify="right")
     for row in table.rows:
-        figures = [f"{row.cpu:.1f} ms", f"{table.share(row.mode):.2f}", f"{row.capacity:.0f}"]
-        figures += [f"{row.p50:.0f} ms", f"{row.p99:.0f} ms"]
-        found.add_row(row.mode, MODES[row.mode], *figures, f"{row.memory:.0f} MB", f"{row.start:.1f} s", f"{row.sent:.0f} B")
+        whole = (f"{value:.0f}" for value in (row.capacity, row.p50, row.p99, row.memory))
+        figures = f"{row.cpu:.1f}", f"{table.share(row.mode):.2f}", *whole, f"{row.start:.1f}", f"{row.sent:.0f}"
+        found.add_row(row.mode, MODES[row.mode], *figures)
     return found
 
 
@@ -235,9 +235,8 @@ def main(table: Table, keep: Path | None, picture: Path | None) -> None:
     from rich.console import Console
 
     Console(highlight=False, width=100).print(drawn(table))
-    say(
-        f"\nreq/s: the most of which 99 % take at most {LATENCY_MS} ms; p50 and p99: at {table.rate:g} a second. {table.machine}."
-    )
+    say(f"\nCPU and bytes are of one request. req/s: the most of which 99 % take at most {LATENCY_MS} ms.")
+    say(f"p50 and p99: at {table.rate:g} requests a second. {table.machine}.")
     if keep:
         table.write(keep)
     if picture:

@@ -68,7 +68,7 @@ def test_the_queue_outlasts_twenty_seconds(checkpoint):
     )
     if checkpoint.showing:
         own = {metric.name.removeprefix("otel.sdk.processor.span.") for metric in run.stored.metrics}
-        assert {"queue.size", "processed"} <= own and "queue.capacity" not in own  # as the page says of the agent
+        assert "queue.size" in own and "queue.capacity" not in own  # as the page says of the agent
         show(checkpoint)
 
 
