@@ -235,7 +235,7 @@ def main(table: Table, keep: Path | None, picture: Path | None) -> None:
     from rich.console import Console
 
     Console(highlight=False, width=100).print(drawn(table))
-    say(f"\nCPU and bytes are of one request. req/s: the most of which 99 % take at most {LATENCY_MS} ms.")
+    say(f"\nCPU and bytes: of one request. req/s: the most while 99 % take {LATENCY_MS} ms at most.")
     say(f"p50 and p99: at {table.rate:g} requests a second. {table.machine}.")
     if keep:
         table.write(keep)
