@@ -221,3 +221,16 @@ def show(checkpoint):
     [series] = prometheus.query(cost)
     assert series.value == pytest.approx(used["input"] * 0.15e-6 + used["output"] * 0.60e-6)
     checkpoint.run("grep -c 'open tasks'")
+    run = checkpoint.shared(asked)
+    found = {}
+    for how, failed in run.failed.items():
+        [request] = run.advisor.facts().spans_of(failed)
+        [span] = [span for span in run.advisor.below(request) if MODEL in span.attributes]
+        found[how] = span.status, span.attributes.get("error.type"), span.attributes.get("gen_ai.usage.output_tokens", 0) > 0
+    assert found == {
+        "is missing": ("ERROR", "ResponseError", False),
+        "is busy": ("ERROR", "ResponseError", False),
+        "is slow": ("ERROR", "ReadTimeout", False),
+        "talks": ("OK", None, True),
+        "refuses": ("OK", None, True),
+    }

@@ -1,6 +1,7 @@
 """An instrumentation that cannot be loaded is found and named, and one that has nothing to watch is no fault."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,19 @@ from workshop.telemetry.console import read_console
 
 TALK = ("What shall I do first?", "Take the smallest one first.")
 NEEDS = "python -c 'from importlib.metadata import requires; print(requires(\"opentelemetry-instrumentation-openai-v2\"))'"
+AGENT = "opentelemetry-instrument"
+LATEST = {
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
+}
+ASKING = [
+    (f"traceloop {AGENT} python ask.py ollama", {}),
+    (f"traceloop {AGENT} python ask.py cut", {}),
+    ("traceloop python ask.py traceloop", {}),
+    ("traceloop python ask.py traceloop", {"TRACELOOP_TRACE_CONTENT": "false"}),
+    (f"pinned {AGENT} python ask.py openai", {}),
+    (f"pinned {AGENT} python ask.py openai", LATEST),
+]
 # Two instrumentations of the check's own: one breaks in a way of its own, the library of the other is not there.
 MADE = {
     "broken_one": ("", 'raise RuntimeError("broken for good")'),
@@ -33,11 +47,13 @@ def watched(checkpoint):
         do="write src/watching.py as this page has it",
     )
     made = {name: install(checkpoint.folder.parent / "made" / name, name) for name in MADE}
-    return {
-        "silent": run(checkpoint, "openai"),
-        "well": run(checkpoint, "pinned", made["idle_one"]),
-        "broken": run(checkpoint, "pinned", made["broken_one"]),
-    }
+    with ThreadPoolExecutor() as pool:
+        runs = {
+            "silent": pool.submit(run, checkpoint, "openai"),
+            "well": pool.submit(run, checkpoint, "pinned", made["idle_one"]),
+            "broken": pool.submit(run, checkpoint, "pinned", made["broken_one"]),
+        }
+    return {how: ran.result() for how, ran in runs.items()}
 
 
 def install(folder, name):
@@ -52,10 +68,9 @@ def install(folder, name):
 
 
 def run(checkpoint, environment, path=""):
+    """What `watching.py` says in an environment, and its status."""
     command = checkpoint.block("command", "sh with.sh openai python watching.py").text.replace("openai", environment)
-    process = Process(command, checkpoint.folder, checkpoint.variables(PYTHONPATH=str(path)))
-    process.wait(60)
-    process.kill()
+    process = ended(checkpoint, command, PYTHONPATH=str(path))
     return SimpleNamespace(said=process.output, status=process.exit_code)
 
 
@@ -116,31 +131,24 @@ def show(checkpoint):
         checkpoint.run("sh with.sh openai opentelemetry-instrument")
         checkpoint.run("sh with.sh pinned opentelemetry-instrument")
         checkpoint.run("OTEL_RESOURCE_ATTRIBUTES=token")
-        single = asked(checkpoint, "traceloop opentelemetry-instrument python ask.py ollama")
-        llmetry = asked(checkpoint, "traceloop python ask.py traceloop")
-        silenced = asked(checkpoint, "traceloop python ask.py traceloop", TRACELOOP_TRACE_CONTENT="false")
-        openai = asked(checkpoint, "pinned opentelemetry-instrument python ask.py openai")
         checkpoint.run("OTEL_METRICS_EXPORTER=console")
-        cut = asked(checkpoint, "traceloop opentelemetry-instrument python ask.py cut")
-        newest = {"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"}
-        latest = asked(checkpoint, "pinned opentelemetry-instrument python ask.py openai", **newest)
-    needs = Process(f"sh with.sh openai {NEEDS}", checkpoint.folder, checkpoint.variables())
-    assert needs.wait(60) and "util-genai" in needs.output and "httpx" not in needs.output
-    needs.kill()
+        with ThreadPoolExecutor() as pool:
+            spans = [pool.submit(asked, checkpoint, command, **more) for command, more in ASKING]
+    single, cut, llmetry, silenced, openai, latest = [asking.result() for asking in spans]
+    needs = ended(checkpoint, f"sh with.sh openai {NEEDS}").output
+    assert "util-genai" in needs and "httpx" not in needs
     assert [sorted(span.name for span in spans) for spans in (single, llmetry, openai, latest)] == [
         ["ollama.chat"],
         ["advise.workflow", "ollama.chat"],
         ["chat parrot"],
         ["chat parrot"],
     ]
-    assert [talk(spans) for spans in (single, llmetry, silenced, openai, latest)] == [True, True, False, False, False]
+    assert [talk(spans) for spans in (single, llmetry, silenced, openai, latest)] == [True, True, False, False, True]
     [workflow] = [span for span in llmetry if span.name == "advise.workflow"]
     assert talk([workflow])
     stream = read_console((checkpoint.folder / "stream.log").read_text(encoding="utf-8"))
-    [span], [duration] = (
-        stream.spans,
-        [metric for metric in stream.metrics if metric.name == "gen_ai.client.operation.duration"],
-    )
+    [span] = stream.spans
+    [duration] = [metric for metric in stream.metrics if metric.name == "gen_ai.client.operation.duration"]
     assert duration.points[0].sum < 1e-9 * (span.end_ns - span.start_ns) / 10
     assert ["gen_ai.usage.output_tokens" in found.attributes for found in (span, *cut)] == [True, False]
     names = [{name for span in spans for name in span.attributes} for spans in (single, llmetry, openai, latest)]
@@ -152,11 +160,25 @@ def show(checkpoint):
 
 def asked(checkpoint, what, **more):
     """The spans on the console of a question that is asked so."""
-    process = Process(f"sh with.sh {what}", checkpoint.folder, checkpoint.variables(**more))
-    assert process.wait(60), process.output
-    process.kill()
+    process = ended(checkpoint, f"sh with.sh {what}", **more)
     assert process.exit_code == 0, process.output
     return read_console(process.output).spans
+
+
+def ended(checkpoint, command, **more):
+    """A command that has run to its end."""
+    process = Process(command, checkpoint.folder, checkpoint.variables(**more))
+    try:
+        checkpoint.must(
+            process.wait(60),
+            "does-not-end",
+            seen=f"`{command}` still runs after 60 s\n{process.output[-300:]}",
+            expected="a command that ends",
+            why="it waits for something",
+        )
+    finally:
+        process.kill()
+    return process
 
 
 def talk(spans):
