@@ -213,6 +213,18 @@ def test_a_check_names_the_command_that_installs_the_exporter():
     assert found.rung == "missing-package" and "300/800/300/requirements.txt" in found.do
 
 
+@pytest.mark.parametrize(
+    "said", ["not loaded, configurator already loaded", "not loaded because configurator is set by OTEL_PYTHON_CONFIGURATOR"]
+)
+def test_a_check_names_two_distros_by_what_the_agent_says(said):
+    output = f"Configuration of azure_monitor_opentelemetry_configurator {said}\n"
+    facts = Facts("300/800/350", "sh distro.sh", {"distro.sh": ""}, output, lacks="traces")
+    [rung] = [r for r in expanded(lessons.find("300/800/350"), [SPANS]) if r.__name__ == "two_distros"]
+    assert rung(facts).rung == "two-distros"
+    assert rung(replace(facts, lacks="")) is None
+    assert rung(replace(facts, output=output.replace("azure_monitor_opentelemetry_", ""))) is None
+
+
 # What 300/800/350 says of the samplers
 
 

@@ -6,7 +6,9 @@ import re
 
 from workshop.diagnosis.facts import Diagnosis, Facts
 
-SAID = re.compile(r"Configuration of (\w+) not loaded, (\w+) already loaded")
+SAID = re.compile(
+    r"Configuration of (\w+) not loaded(?:,| because) (\w+) (?:already loaded|is set by OTEL_PYTHON_CONFIGURATOR)"
+)
 
 
 def two_distros(f: Facts) -> Diagnosis | None:

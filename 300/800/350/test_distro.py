@@ -119,4 +119,4 @@ def show(checkpoint):
         assert 0 < int(said[0]) < TIMES and said[4] == "0", said
         assert "x" in there.run("grep '^requests'").output
     assert app.under_agent is False
-    assert checkpoint.run(". ").exit_code == 0
+    assert checkpoint.run("(. ").exit_code == 0
