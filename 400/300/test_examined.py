@@ -92,5 +92,6 @@ def show(checkpoint):
     """What the page shows of the app before anything was changed."""
     there = checkpoint.on_the_way("workshop examine --folder mine -- sh run.sh")
     there.run("workshop examine --folder mine -- sh run.sh")
-    there.run("OTEL_SERVICE_NAME=mine")
+    there.run("OTEL_SERVICE_NAME=mine workshop examine --folder mine -- opentelemetry-instrument sh run.sh")
     there.run("OTEL_METRICS_EXPORTER=none")
+    there.run("OTEL_SERVICE_NAME=mine workshop examine --folder mine --signals", OTEL_BSP_SCHEDULE_DELAY="5000")

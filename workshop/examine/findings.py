@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from workshop.checks.privacy import texts
-from workshop.diagnosis.facts import exception, tail
+from workshop.diagnosis.facts import exception, words
 from workshop.examine.entries import FAILED, OPEN, PASSED, Entry, some
 from workshop.examine.rules import short
 from workshop.examine.subject import Asked, Plan, Run
@@ -113,7 +113,6 @@ def starts(e: Evidence) -> Entry:
     title, run = "it starts", e.run
     if not run.gone:
         return Entry("starts", title, PASSED, f"{run.start_seconds:.1f} s until it listened" if run.listened else "")
-    said = tail(run.output, 3) or "nothing"
     do = f"run it yourself in {e.plan.folder}: {e.plan.line}"
     if missing := re.search(r"([\w./-]+): (?:command )?not found", run.output):
         where = f"{e.plan.venv}/bin" if e.plan.venv else "your shell's PATH"
@@ -127,7 +126,7 @@ def starts(e: Evidence) -> Entry:
     elif re.search(r"OperationalError|could not connect|Connection refused|could not translate host name", run.output):
         do = "start first what it needs, such as its database, then examine again"
     ended = f"it ended by itself with status {run.exit_code}" if run.exit_code else "it ended by itself"
-    return Entry("starts", title, FAILED, f"{ended}, and said last:\n{said}", do, "300/200/100")
+    return Entry("starts", title, FAILED, ended + words(run.output, 3), do, "300/200/100")
 
 
 def listens(e: Evidence) -> Entry:
@@ -144,7 +143,7 @@ def listens(e: Evidence) -> Entry:
         do = f"say which of them is the app, such as `--port {ports[-1]}`"
         return Entry("listens", title, FAILED, f"on several ports and says of none that it is the app's: {some(ports)}", do)
     do = "is it a server? One that listens on a file (a Unix socket) is not examined; one that is slow wants `--seconds`"
-    seen = f"on no port within {e.plan.seconds:g} s; it said last:\n{tail(run.output, 3) or 'nothing'}"
+    seen = f"on no port within {e.plan.seconds:g} s" + words(run.output, 3)
     return Entry("listens", title, FAILED, seen, do, "300/200/100")
 
 
@@ -153,8 +152,7 @@ def answers(e: Evidence) -> Entry:
     responses = [asked.response for asked in e.run.asked]
     silent = next((r for r in responses if not r.status), None)
     if silent:
-        said = tail(e.run.output, 2)
-        seen = f"{silent}: no answer ({short(silent.problem, 90)})" + (f"; it said last:\n{said}" if said else "")
+        seen = f"{silent}: no answer ({short(silent.problem, 90)})" + words(e.run.output, 2)
         return Entry("answers", title, FAILED, seen, "read what it said, and ask it yourself with curl")
     seen = some([f"{r} {r.status}" for r in responses], 4)
     if all(r.status >= 500 for r in responses):
@@ -195,7 +193,10 @@ def tells(e: Evidence) -> Entry:
     if not e.run.under_agent:
         do = "put `opentelemetry-instrument` in front of its command, and OTEL_SERVICE_NAME=<name> before that"
         return Entry("exporter", title, FAILED, "nothing came: nothing instruments it", do, lesson)
-    do = "is an instrumentation for its framework installed in its environment? Is an exporter `none`, or a sampler off?"
+    do = (
+        "does a script or the code name an address of its own? Then say its port: `--otlp 4318`. Is an exporter `none`? Is an "
+        "instrumentation for its framework installed in its environment?"
+    )
     return Entry("exporter", title, FAILED, "nothing came, though the agent is there", do, "300/300/200")
 
 
@@ -273,9 +274,7 @@ def stops(e: Evidence) -> Entry:
         do = "look for what ignores or catches the signal; what waits in a batch may be lost with it"
         return Entry("stops", title, FAILED, f"Ctrl-C did nothing; {run.stopped_by} ended it", do, "300/400/500")
     if not run.stopped_by:
-        return Entry(
-            "stops", title, FAILED, f"it ended by itself while it was asked, and said last:\n{tail(run.output, 3) or 'nothing'}"
-        )
+        return Entry("stops", title, FAILED, "it ended by itself while it was asked" + words(run.output, 3))
     return Entry("stops", title, PASSED, f"{run.stop_seconds:.1f} s after Ctrl-C")
 
 

@@ -28,6 +28,7 @@ class Receiver:
     @property
     def telemetry(self) -> Telemetry:
         """All that has come, in the order in which it came by each protocol."""
+        self._preparing.join()
         both = self._http.stored, self._by_grpc
         return Telemetry(*(list(chain.from_iterable(getattr(one, s) for one in both)) for s in ("spans", "metrics", "logs")))
 

@@ -14,7 +14,7 @@ from workshop.examine.findings import Evidence
 from workshop.telemetry.waterfall import svg
 from workshop.terminal import wrapped
 
-MARKS = {PASSED: "ok", FAILED: "no", OPEN: "-"}
+MARKS = {PASSED: "✓", FAILED: "✗", OPEN: "?"}
 SPECIFICATION = "Instrumentation Score, 2026-04"
 FINE, FOUND, NOT_EXAMINED = 0, 1, 3
 
@@ -82,16 +82,16 @@ def _group(entries: list[Entry]) -> list[str]:
     lines = [_line(entry) for entry in entries if entry.state == FAILED]
     for state in (PASSED, OPEN):
         if names := [entry.id for entry in entries if entry.state == state]:
-            lines.append(wrapped(", ".join(names), f"{MARKS[state]:>3} ", "    "))
+            lines.append(wrapped(", ".join(names), f"{MARKS[state]} ", "  "))
     return lines
 
 
 def _line(entry: Entry) -> str:
-    head = f"{MARKS[entry.state]:>3} "
+    head = f"{MARKS[entry.state]} "
     about = f"{entry.id}  {entry.title}" if entry.impact else entry.title
-    said = wrapped(f"{about}: {entry.seen}" if entry.seen else about, head, "    ")
+    said = wrapped(f"{about}: {entry.seen}" if entry.seen else about, head, "  ")
     if entry.do:
-        said += "\n" + wrapped(f"{entry.do}" + (f" ({entry.lesson})" if entry.lesson else ""), "    → ", "      ")
+        said += "\n" + wrapped(f"{entry.do}" + (f" ({entry.lesson})" if entry.lesson else ""), "  → ", "    ")
     return said
 
 

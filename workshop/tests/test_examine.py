@@ -348,7 +348,7 @@ def test_a_database_that_is_not_there_is_the_reason_before_and_after_the_start(t
 
 def test_a_program_that_never_listens_is_given_up(tmp_path):
     found = examined(program(tmp_path, "print('thinking', flush=True)\nimport signal; signal.pause()"), tmp_path, seconds=0.5)
-    assert re.match(r"on no port within 0\.5 s; it said last:\nthinking", entry(found, "listens").seen)
+    assert re.match(r"on no port within 0\.5 s; it printed last\nthinking", entry(found, "listens").seen)
     assert states(found)["starts"] == PASSED and found.exit_code == report.NOT_EXAMINED
 
 
@@ -467,6 +467,14 @@ def test_the_command_speaks_text_json_and_a_page_of_its_own(tmp_path):
         "between": [0, 100],
     }
     assert [rung["state"] for rung in found["ladder"]][:4] == [PASSED, PASSED, PASSED, FAILED]
+
+
+def test_a_program_that_is_gone_before_the_workshop_has_loaded_is_reported_like_any_other():
+    done = subprocess.run(
+        [Path(sys.prefix) / "bin" / "workshop", "examine", "--", "false"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (report.NOT_EXAMINED, "")
+    assert "✗ it starts: it ended by itself with status 1, and it printed nothing" in done.stdout
 
 
 def test_a_page_that_cannot_be_written_is_said_before_anything_starts(tmp_path):
