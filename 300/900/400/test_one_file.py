@@ -1,11 +1,15 @@
 """What a file sets up tells the same as what variables set up, and it says two things that they cannot."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from workshop.checks.app import App
+from workshop.checks.fake_server import FakeServer
+from workshop.checks.sandbox import OTLP_HTTP
 from workshop.telemetry.spans import Span
 
 CONFIGURED, VARIABLES = "sh configured.sh", "sh run.sh"
@@ -13,6 +17,13 @@ LOST = "telemetry.auto.version"
 # What differs from one request, or one start, to the next.
 OWN = {"http.user_agent", "user_agent.original", "net.peer.port", "client.port", "service.instance.id", LOST}
 OLD, KEPT = "http.server.duration", {"http.method", "http.target", "http.status_code"}
+
+
+@contextmanager
+def serve(checkpoint, command: str, shown: bool = False) -> Iterator[App]:
+    """The app with a backend that takes what it sends: who is not answered stops later."""
+    with FakeServer(port=checkpoint.sandbox.own_ports[OTLP_HTTP]), checkpoint.serve(command, shown=shown) as app:
+        yield app
 
 
 @dataclass
@@ -24,10 +35,10 @@ class Both:
 
 
 def both(checkpoint) -> Both:
-    with checkpoint.serve(CONFIGURED, shown=True) as filed:
+    with serve(checkpoint, CONFIGURED, shown=True) as filed:
         visit(filed)
     filed.server_span(filed.responses[0])
-    with checkpoint.beside("variables").serve(VARIABLES) as plain:
+    with serve(checkpoint.beside("variables"), VARIABLES) as plain:
         visit(plain)
     return Both(plain, filed)
 
@@ -134,7 +145,7 @@ def test_every_write_is_kept_and_of_reads_as_many_as_asked(checkpoint):
         "OTEL_TRACES_SAMPLER": "always_off",
     }
     command = f"OTEL_SERVICE_NAME=other OTEL_TRACES_EXPORTER=none OTEL_TRACES_SAMPLER=always_off {CONFIGURED}"
-    with checkpoint.serve(command if checkpoint.showing else CONFIGURED, shown=True) as app:
+    with serve(checkpoint, command if checkpoint.showing else CONFIGURED, shown=True) as app:
         form = app.form("/add")
         written = app.post("/add", {**form, "text": "Buy milk"})
         reads = [app.get("/") for _ in range(3)]
@@ -160,7 +171,7 @@ def show(checkpoint):
     file = bare.folder / "otel/sdk.yaml"
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     file.write_text("".join(text for text in lines if "propagator" not in text and "composite:" not in text), encoding="utf-8")
-    with pytest.raises(Exception, match="names no propagator"), bare.serve(CONFIGURED) as app:
+    with pytest.raises(Exception, match="names no propagator"), serve(bare, CONFIGURED) as app:
         app.get("/")
     assert app.responses[0].status in (0, 500)
     without = checkpoint.beside("without")
@@ -168,7 +179,7 @@ def show(checkpoint):
     hides.mkdir()
     (hides / "yaml.py").write_text("raise ImportError\n", encoding="utf-8")
     without.environment["PYTHONPATH"] += f"{os.pathsep}{hides}"
-    with without.serve(CONFIGURED) as app:
+    with serve(without, CONFIGURED) as app:
         app.get("/")
     with pytest.raises(Exception, match="the package that reads the file"):
         app.server_span(app.responses[0])
@@ -178,6 +189,6 @@ def show(checkpoint):
     ):
         counts = checkpoint.beside(setting)
         counts.environment[setting] = value
-        with counts.serve(CONFIGURED) as app:
+        with serve(counts, CONFIGURED) as app:
             app.get("/")
         assert said in app.output and not app.spans
