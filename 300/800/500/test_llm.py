@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from workshop.checks.fake_server import SILENCE, FakeServer, refuse, response
+from workshop.checks.fake_server import FakeServer, refuse, response
 from workshop.checks.privacy import leak
 from workshop.checks.process import patient
 from workshop.checks.sandbox import ADVISOR, OLLAMA
@@ -24,7 +24,7 @@ ERRORS = ("is missing", "is busy", "is slow")
 ANSWERED = set(FAULTS) - set(ERRORS)
 WANTED = "deepseek-r1:1.5b"
 PIECE = 20
-SECONDS, THINKING = 1.0, 0.02
+SECONDS, THINKING, SILENCE = 1.0, 0.02, 3.0
 
 
 def asked(checkpoint):
