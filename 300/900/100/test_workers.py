@@ -51,21 +51,10 @@ def runs(checkpoint):
             if checkpoint.showing:
                 run.app.until(lambda: len(tellers(run.app.console_so_far.metrics)) > 1)
                 checkpoint.run("grep")
-            backend.trap = True
-            run.app.until(lambda: backend.caught, patient(1.2 * INTERVAL))
-            backend.trap, known = False, set(workers(run.app))
-            first = next((process.parent() for process in known), None)
-            if first:
-                first.send_signal(signal.SIGTTIN)  # one worker more
-                run.app.until(lambda: set(workers(run.app)) - known, patient(2))
-            run.late = ask_until(run.app, lambda: backend.serving - run.first)
-            run.newest = backend.serving - run.first
-            run.told = server.until(lambda s: run.newest & tellers(s.stored.metrics), patient(1.5))
-            if run.newest and not run.told:
-                late = set(workers(run.app)) - known
-                first.terminate()
-                for worker in late:
-                    worker.kill()  # it would wait for half a minute
+            first = next((process.parent() for process in workers(run.app)), None)
+            run.newest, run.told = set(), False
+            if len(run.first) >= run.workers > 1:
+                one_more(run, backend, server, first)
             if checkpoint.showing:
                 checkpoint.run("kill")
             elif first and (run.told or not run.newest):
@@ -76,6 +65,23 @@ def runs(checkpoint):
         checkpoint.run("python endings.py")
         checkpoint.run("python -W ignore forked.py")
     return run
+
+
+def one_more(run, backend, server, first):
+    """Have gunicorn's first process fork a worker, while it exports its metrics if it has any; and ask until that one answers."""
+    backend.trap = True
+    run.app.until(lambda: backend.caught, patient(1.2 * INTERVAL))
+    backend.trap, known = False, set(workers(run.app))
+    first.send_signal(signal.SIGTTIN)
+    run.app.until(lambda: set(workers(run.app)) - known, patient(2))
+    ask_until(run.app, lambda: backend.serving - run.first)
+    run.newest = backend.serving - run.first
+    run.told = server.until(lambda s: run.newest & tellers(s.stored.metrics), patient(1.5))
+    if run.newest and not run.told:
+        late = set(workers(run.app)) - known
+        first.terminate()
+        for worker in late:
+            worker.kill()  # it would wait for half a minute
 
 
 def ask_until(app, condition):
@@ -105,9 +111,8 @@ def tellers(metrics):
     return {metric.resource.get("service.instance.id") for metric in metrics if metric.name == DURATION}
 
 
-@pytest.mark.before("no-run-file")
-def test_each_worker_tells_who_it_is_and_nothing_of_what_they_served_is_lost(checkpoint):
-    run = checkpoint.shared(runs)
+def each_tells(checkpoint, run):
+    """There are several workers, what each has served is known, and each by a name of its own."""
     checkpoint.must(
         run.workers > 1,
         "one-worker",
@@ -134,6 +139,13 @@ def test_each_worker_tells_who_it_is_and_nothing_of_what_they_served_is_lost(che
         if for_all
         else "let the SDK make it in each process",
     )
+
+
+@pytest.mark.before("no-run-file")
+def test_each_worker_tells_who_it_is_and_nothing_of_what_they_served_is_lost(checkpoint):
+    run = checkpoint.shared(runs)
+    each_tells(checkpoint, run)
+    asked = [*run.asked, run.proxied]
     spans = [s for s in run.stored.spans if s.kind == "server" and s.user_agent in {r.agent for r in asked}]
     states = [m for m in current(run.stored.metrics, DURATION) if m.resource.get("service.instance.id") in run.first]
     records = {log.span_id for log in run.stored.logs if str(log.body).startswith("GET / 200")}
@@ -169,6 +181,7 @@ def test_each_worker_tells_who_it_is_and_nothing_of_what_they_served_is_lost(che
 @pytest.mark.before("no-run-file")
 def test_a_worker_that_comes_later_has_its_metrics_too(checkpoint):
     run = checkpoint.shared(runs)
+    each_tells(checkpoint, run)
     checkpoint.must(
         run.newest,
         "no-new-worker",
