@@ -330,11 +330,12 @@ def answering(port: int):
         server.server_close()
 
 
-def test_a_jaeger_on_its_ports_is_fine():
+def test_a_jaeger_on_its_ports_is_fine(toy):
+    toy.write("requirements.txt", "")
     ports = some_ports()
     its = ports["ports"]["jaeger"]
     with answering(its["query"]), answering(its["grpc"]), answering(its["http"]):
-        m = machine.gather(**ports)
+        m = machine.gather(toy.root, **ports)
     assert the("jaeger", m).level == OK and the("jaeger", m).seen.startswith("running")
     assert ports_of(m) == [(OK, f"free: {ports['app']}", "")]
 
@@ -378,17 +379,18 @@ def test_the_nearest_way_to_a_program_is_told():
     assert the("jaeger", with_jaeger(m)).level == FIX
 
 
-def test_the_far_ways_are_looked_for_where_no_near_one_is(tmp_path, monkeypatch):
+def test_the_far_ways_are_looked_for_where_no_near_one_is(toy, tmp_path, monkeypatch):
+    toy.write("requirements.txt", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     tool(tmp_path / "bin", "go", "echo go1.99.1")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin")
     with socket.create_server(("127.0.0.1", 0)) as mirror:
         address = f"http://127.0.0.1:{mirror.getsockname()[1]}"
         monkeypatch.setenv("WORKSHOP_ARCHIVES", address)
-        m = machine.gather(**some_ports())
+        m = machine.gather(toy.root, **some_ports())
         assert [(p.here, p.archive, p.go) for p in m.programs] == [(False, "127.0.0.1", "go1.99.1")]
     tool(tmp_path / "bin", "go", "echo go1.20.1")
-    m = machine.gather(**some_ports())
+    m = machine.gather(toy.root, **some_ports())
     assert [(p.here, p.archive, p.go) for p in m.programs] == [(False, "", "")]
 
 
