@@ -7,6 +7,7 @@ import pytest
 
 EXAMINE = "workshop examine --folder mine --signals"
 WANTED = 90
+LONG = "60000"  # ms: no batch leaves by chance between the last request and SIGTERM
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Examined:
 
 
 def examined(checkpoint) -> Examined:
-    said = checkpoint.run(EXAMINE, whole=True, OTEL_BSP_SCHEDULE_DELAY="5000").output  # as it is by default
+    said = checkpoint.run(EXAMINE, whole=True, OTEL_BSP_SCHEDULE_DELAY=LONG).output
     found = json.loads(said[said.index("{") :])
     rules = {rule["id"]: rule for rule in found["rules"]}
     return Examined(found["score"]["value"] or 0, found["ladder"], rules, found["findings"])
@@ -94,4 +95,4 @@ def show(checkpoint):
     there.run("workshop examine --folder mine -- sh run.sh")
     there.run("OTEL_SERVICE_NAME=mine workshop examine --folder mine -- opentelemetry-instrument sh run.sh")
     there.run("OTEL_METRICS_EXPORTER=none")
-    there.run("OTEL_SERVICE_NAME=mine workshop examine --folder mine --signals", OTEL_BSP_SCHEDULE_DELAY="5000")
+    there.run("OTEL_SERVICE_NAME=mine workshop examine --folder mine --signals", OTEL_BSP_SCHEDULE_DELAY=LONG)

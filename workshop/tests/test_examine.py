@@ -250,6 +250,7 @@ def test_a_setting_that_hides_telemetry_breaks_its_rung(setting, rung, today):
 def test_spans_lost_at_sigterm_are_counted_and_a_server_that_ends_in_good_order_loses_none(tmp_path, monkeypatch):
     uninstrumented(tmp_path)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")  # no batch leaves by chance just before
     lost = examined(f"{AGENT} flask run -p 0", tmp_path, signals=True)
     assert entry(lost, "sigterm").seen == "3 of 3 requests that were answered just before"
     kept = examined(f"{AGENT} gunicorn --no-control-socket -b 127.0.0.1:0 wsgi:app", tmp_path, signals=True)
