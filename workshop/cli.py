@@ -715,6 +715,51 @@ def break_(ctx: click.Context, seed: int | None, level: str | None, hint: bool, 
 
 
 @main.command()
+@click.option("--seed", type=int, help="Begin the incident of this number: the same for everybody.")
+@click.option("--since", metavar="TIME", help="Answer: since when, as a time of day in UTC.")
+@click.option("--whom", metavar="WHOM", help="Answer: a route, a kind of user, an instance, or all.")
+@click.option("--share", metavar="PERCENT", help="Answer: of all requests since then.")
+@click.option("--where", metavar="LETTER", help="Answer: where the time or the error is.")
+@click.option("--trace", metavar="ID", help="Answer: the trace that proves it.")
+@click.option("--change", metavar="LETTER", help="Answer: what you would change.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the post-mortem to this file, as a page."
+)
+@click.option("--list", "listed", is_flag=True, help="All outages with their answers, for instructors after the class.")
+@click.pass_context
+def incident(ctx: click.Context, seed: int | None, report: Path | None, listed: bool, **answers: str | None) -> None:
+    """Find out, from telemetry alone, what happened in the last five minutes.
+
+    Five minutes of the app's past, with a hidden outage in them, are put into Jaeger, Prometheus and the log store, which must
+    be up. Without options it shows the open incident, or begins one that you have not met yet.
+
+    \b
+    Examples:
+      workshop incident --seed 1
+      workshop incident --since 12:03:20 --whom "GET /" --share 40
+      workshop incident --report postmortem.html
+    """
+    from workshop.scenarios import incident as scenario
+    from workshop.setup.commands import end_by_signals
+
+    end_by_signals()
+    desk = scenario.Desk()
+    given = {name: text for name, text in answers.items() if text is not None}
+    if listed:
+        for number, outage in enumerate(scenario.OUTAGES):
+            say(f"seed {number}, {number + len(scenario.OUTAGES)}, …: {outage.name}")
+            say(wrapped(outage.cause, " " * 4, " " * 4))
+            say(wrapped(f"whom: {' or '.join(outage.whom)}; where: {outage.where}; change: {outage.change}", " " * 4, " " * 4))
+    elif given:
+        ctx.exit(0 if scenario.answered(desk, given) else 1)
+    elif report:
+        desk.report(report)
+        say(f"The post-mortem is in {report}.")
+    else:
+        scenario.show(desk.open if desk.open and seed is None else desk.begin(seed, say))
+
+
+@main.command()
 @click.option("--folder", type=click.Path(path_type=Path), default=".", help="Where it is started (default: here).")
 @click.option("--venv", type=click.Path(path_type=Path), help="Its virtual environment (default: .venv in its folder).")
 @click.option("--get", "paths", multiple=True, metavar="PATH", help="What to ask for; more than once for more (default: /).")

@@ -233,13 +233,18 @@ class Clinic:
         return f"`workshop solve {before[-1]}` puts the finished app there, and keeps what you had."
 
     def _keep(self) -> None:
-        partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
-            self.path.parent.mkdir(exist_ok=True)
-            partial.write_text(json.dumps([asdict(case) for case in self.cases], indent=1), encoding="utf-8")
-            os.replace(partial, self.path)
+            keep(self.path, self.cases)
         except OSError as error:
             raise ClinicError(f"src/ was not changed: {error.filename or self.path}: {error.strerror}") from None
+
+
+def keep(path: Path, cases: list) -> None:
+    """Write cases into a file, as a whole or not at all. Raises OSError."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    path.parent.mkdir(exist_ok=True)
+    partial.write_text(json.dumps([asdict(case) for case in cases], indent=1), encoding="utf-8")
+    os.replace(partial, path)
 
 
 def _kept(path: Path, known: dict[str, Fault]) -> list[Case]:

@@ -42,7 +42,7 @@ class Telemetry:
 
 
 def write_otlp(telemetry: Telemetry) -> dict[str, dict]:
-    """A message of OTLP's JSON for each signal of which there is something. Metrics have their points of numbers only."""
+    """A message of OTLP's JSON for each signal of which there is something. Of metrics it can write numbers and histograms."""
     written = {
         "traces": {"resourceSpans": [_wrapped(span, "scopeSpans", "spans", _span_as_json(span)) for span in telemetry.spans]},
         "metrics": {"resourceMetrics": [_wrapped(m, "scopeMetrics", "metrics", _metric_as_json(m)) for m in telemetry.metrics]},
@@ -230,18 +230,30 @@ def _span_as_json(span: Span) -> dict:
 
 
 def _metric_as_json(metric: Metric) -> dict:
-    points = [
-        {
-            "startTimeUnixNano": str(point.start_ns),
-            "timeUnixNano": str(point.time_ns),
-            "asDouble": point.value,
-            **_pairs(point.attributes),
-        }
-        for point in metric.points
-    ]
-    kept = {"aggregationTemporality": TEMPORALITIES.index(metric.temporality), "isMonotonic": metric.monotonic}
-    data = {"dataPoints": points, **(kept if metric.kind == "sum" else {})}
+    kept = {"sum": ("aggregationTemporality", "isMonotonic"), "histogram": ("aggregationTemporality",)}.get(metric.kind, ())
+    known = {"aggregationTemporality": TEMPORALITIES.index(metric.temporality), "isMonotonic": metric.monotonic}
+    data = {"dataPoints": list(map(_point_as_json, metric.points)), **{name: known[name] for name in kept}}
     return {"name": metric.name, "unit": metric.unit, "description": metric.description, metric.kind: data}
+
+
+def _point_as_json(point: NumberPoint | HistogramPoint) -> dict:
+    written = {"startTimeUnixNano": str(point.start_ns), "timeUnixNano": str(point.time_ns), **_pairs(point.attributes)}
+    if point.exemplars:
+        written["exemplars"] = [
+            {
+                "timeUnixNano": str(one.time_ns),
+                "asDouble": one.value,
+                "traceId": one.trace_id,
+                "spanId": one.span_id,
+                "filteredAttributes": _pairs(one.attributes)["attributes"],
+            }
+            for one in point.exemplars
+        ]
+    if isinstance(point, NumberPoint):
+        return {**written, "asDouble": point.value}
+    ends = {name: value for name, value in (("min", point.min), ("max", point.max)) if value is not None}
+    counts = {"bucketCounts": list(map(str, point.buckets)), "explicitBounds": list(point.bounds)}
+    return {**written, "count": str(point.count), "sum": point.sum, **counts, **ends}
 
 
 def _log_as_json(log: LogRecord) -> dict:

@@ -1,0 +1,312 @@
+"""The incident: what is played is what the app would tell, is the same for a seed, and only right answers are taken."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from workshop.checks.beside import Beside
+from workshop.checks.checkpoint import Checkpoint, packages
+from workshop.checks.process import environment
+from workshop.checks.sandbox import END
+from workshop.cli import main
+from workshop.course import lessons
+from workshop.programs.lifecycle import free_ports, port_settings
+from workshop.programs.program import find
+from workshop.scenarios import incident as module
+from workshop.scenarios.clinic import FOLDER, GIVEN_UP
+from workshop.scenarios.incident import QUESTIONS, SOLVED, STORES, Desk, Incident
+from workshop.scenarios.outages import CHANGES, OUTAGES, PLACES
+from workshop.scenarios.simulator import DATABASE, MIX, SECONDS, Play
+from workshop.scenarios.wards import app as ward
+from workshop.scenarios.wards.finding import Finding
+
+END_NS = 1_795_761_380_000_000_000
+SEEDS = range(len(OUTAGES))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def nowhere(monkeypatch) -> None:
+    """Whoever asks for a store finds none."""
+    for name in STORES:
+        for setting, port in port_settings(find(name), free_ports(find(name))).items():
+            monkeypatch.setenv(setting, str(port))
+
+
+def opened(folder: Path, seed: int) -> Desk:
+    """A desk with an open incident that no store has."""
+    desk = Desk(folder)
+    desk.incidents.append(Incident(seed, END_NS, "page: it burns"))
+    desk._keep()
+    return desk
+
+
+def right(play: Play) -> dict[str, str]:
+    """The answers to an incident."""
+    whom = play.sick.instance[:8] if "one" in play.outage.whom else play.outage.whom[0]
+    since = datetime.fromtimestamp(play.since_ns / 1e9, timezone.utc).strftime("%H:%M:%S")
+    known = {"since": since, "whom": whom, "share": f"{play.share * 100:.0f}%"}
+    return {**known, "where": play.outage.where, "trace": play.hit[0].trace_id, "change": play.outage.change}
+
+
+# What is played
+
+
+def test_a_seed_is_the_same_for_everybody_and_has_names_of_its_own_each_time():
+    one, again, later = Play(3, END_NS), Play(3, END_NS), Play(3, END_NS + 10**12)
+    assert one.telemetry() == again.telemetry()
+    told = lambda play: [(r.route, r.status, round(r.at, 6), round(r.seconds, 6), r.hit) for r in play.requests]  # noqa: E731
+    assert told(one) == told(later)
+    assert not {span.trace_id for span in one.spans} & {span.trace_id for span in later.spans}
+    assert told(one) != told(Play(3 + len(OUTAGES), END_NS))
+    assert {Play(seed, END_NS).outage for seed in SEEDS} == set(OUTAGES)
+
+
+@pytest.mark.parametrize("seed", [*SEEDS, -1, 10**12])
+def test_all_is_well_for_a_minute_and_then_a_part_is_hit(seed):
+    play = Play(seed, END_NS)
+    before = [request for request in play.requests if request.at < play.since]
+    assert play.since >= 60 and len(before) > 100
+    assert not any(request.hit or request.status >= 500 or request.seconds > 0.25 for request in before)
+    assert play.hit and (play.share > 0.95) == (play.outage.name == "propagation")
+    assert play.hit[0].at - play.since < 30
+    assert all(play.begin_ns <= span.start_ns <= span.end_ns <= play.end_ns for span in play.spans)
+    assert {request.journey for request in play.requests} == set(MIX)
+    ids = {span.span_id for span in play.spans}
+    assert all(span.parent_id in ids for span in play.spans if span.parent_id)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_an_outage_leaves_in_telemetry_is_what_it_says(seed):
+    play = Play(seed, END_NS)
+    told, hit = play.telemetry(), {request.trace_id for request in play.hit}
+    counted = [p for m in told.metrics if m.name == "http.server.request.duration" for p in m.points]
+    last: dict[str, int] = {}
+    for metric in told.metrics:
+        for point in metric.points if metric.name == "http.server.request.duration" else ():
+            last[f"{metric.resource['service.instance.id']} {point.attributes}"] = point.count
+            assert sum(point.buckets) == point.count
+    assert sum(last.values()) == len(play.requests)
+    assert {one.trace_id for point in counted for one in point.exemplars} & hit
+    failed = {span.trace_id for span in told.spans if span.attributes.get("http.response.status_code") == 500}
+    assert failed == ({log.trace_id for log in told.logs if log.severity == "ERROR"})
+    if failed:
+        assert failed == hit
+
+
+def shapes(telemetry, database: str) -> list[dict]:
+    """By signal (spans, metrics, log records): what there is, and the sets of attributes with which it was seen."""
+    spans, metrics, logs = defaultdict(set), defaultdict(set), defaultdict(set)
+    for span in telemetry.spans:
+        spans[span.service, span.scope, span.name.replace(database, "DB"), span.kind].add(frozenset(span.attributes))
+    for metric in telemetry.metrics:
+        key = metric.scope, metric.name, metric.kind, metric.unit, metric.temporality, metric.monotonic
+        metrics[key] |= {frozenset(point.attributes) for point in metric.points}
+    for log in telemetry.logs:
+        logs[log.scope, str(log.body), log.severity, log.severity_number, log.event_name].add(frozenset(log.attributes))
+    return [spans, metrics, logs]
+
+
+def test_the_names_kinds_and_attributes_are_those_of_the_real_app(tmp_path):
+    beside = Beside(bring=True)
+    try:
+        checkpoint = Checkpoint(lessons.find("400/100"), END, tmp_path, beside.program)
+        run = ward.visited(checkpoint, Finding("app"))
+    finally:
+        beside.stop()
+    real = shapes(run.door.stored, str(checkpoint.database))
+    for seed in (0, 3):  # one whose requests are slow, and one whose requests fail
+        play = Play(seed, END_NS)
+        well = [span for span in play.spans if span.end_ns < play.since_ns]
+        told = play.telemetry()
+        told.spans, told.logs = well, [log for log in told.logs if log.time_ns < play.since_ns]
+        for mine, theirs in zip(shapes(told, DATABASE), real):
+            for key, sets in mine.items():
+                if "delete" not in str(key).lower():  # nothing is deleted in the run of the real app
+                    assert sets <= theirs[key], (key, sets - theirs[key], theirs[key])
+    of = lambda telemetry: next(set(s.resource) for s in telemetry.spans if s.service == "todo")  # noqa: E731
+    assert of(play) == of(run.door.stored)
+
+
+# What is answered
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_right_answers_end_an_incident_and_a_wrong_one_to_each_question_is_refused(seed, folder):
+    play, desk = Play(seed, END_NS), opened(folder, seed)
+    answers, outage = right(play), play.outage
+    healthy = next(request for request in play.requests if request.at > play.since and not request.hit)
+    others = [
+        whom for whom in ("GET /", "POST /import", "planner", "all", play.workers[1].instance[:8]) if whom not in outage.whom
+    ]
+    wrong = {
+        "since": ["00:00:00", datetime.fromtimestamp(play.since_ns / 1e9 - 40, timezone.utc).strftime("%H:%M:%S")],
+        "whom": others,
+        "share": [str(min(100, play.share * 140 + 3)) if play.share < 0.6 else "30", "0"],
+        "where": [letter for letter in PLACES if letter != outage.where],
+        "trace": ["0" * 32, play.requests[0].trace_id, *([healthy.trace_id] if outage.name != "propagation" else [])],
+        "change": [letter for letter in CHANGES if letter != outage.change],
+    }
+    count = 0
+    for question, texts in wrong.items():
+        for text in texts:
+            assert desk.answer(**{question: text})[question], (question, text)
+            count += 1
+    assert desk.open.open == list(QUESTIONS) and desk.open.wrong == count
+    assert set(desk.answer(**answers).values()) == {""}
+    assert not Desk(folder).open and [one.end for one in Desk(folder).incidents] == [SOLVED]
+    assert str(play.outage) not in (folder / ".saved" / "incident.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "words"),
+    [
+        ("since", "noon", "no time of day; write it as 12:03:20"),
+        ("since", "25:00:00", "no time of day"),
+        ("whom", "GET /nothing", "no route of this incident (GET /, POST"),
+        ("whom", "", "no route of this incident"),
+        ("share", "half", "a number of percent from 0 to 100"),
+        ("share", "nan", "a number of percent from 0 to 100"),
+        ("where", "z", "no choice; write one of a, b"),
+        ("change", "", "no choice"),
+        ("trace", "4bf9", "no trace id: it has 32 digits"),
+    ],
+)
+def test_what_is_no_answer_is_said_and_not_counted(option, text, words, folder):
+    opened(folder, 2)
+    done = CliRunner().invoke(main, ["incident", f"--{option}", text], prog_name="workshop")
+    assert done.exit_code == 1 and words in " ".join(done.output.split()), done.output
+    assert not Desk(folder).open.wrong and not Desk(folder).open.right
+
+
+def test_the_way_through_the_command(folder):
+    opened(folder, 2)
+    say = lambda *arguments: CliRunner().invoke(main, ["incident", *arguments], prog_name="workshop")  # noqa: E731
+    shown = say()
+    assert shown.exit_code == 0 and "page: it burns" in shown.output and "--change" in shown.output
+    assert OUTAGES[2].cause not in " ".join(shown.output.split())
+    answers = right(Play(2, END_NS))
+    refused = say("--where", "a", "--change", answers["change"])
+    assert refused.exit_code == 1 and "--where   No: " in refused.output and "--change  Right." in refused.output
+    assert "since, whom, share, where, trace" in refused.output
+    early = say("--report", str(folder / "page.html"))
+    assert early.exit_code == 1 and "without an answer: since" in early.output and not (folder / "page.html").exists()
+    assert say("--since", "00:00").exit_code == 1
+    ended = say(*(part for name, text in answers.items() for part in (f"--{name}", text)))
+    assert ended.exit_code == 0, ended.output
+    assert OUTAGES[2].cause in " ".join(ended.output.split())
+    assert "no incident is open" in say("--where", "a").output
+
+
+def test_the_list_is_for_instructors(folder):
+    listed = " ".join(CliRunner().invoke(main, ["incident", "--list"], prog_name="workshop").output.split())
+    assert all(outage.cause in listed and outage.name in listed for outage in OUTAGES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (["--seed", "seven"], "'seven' is not a valid integer", 2),
+        (["--seed", "1"], "`workshop up jaeger prometheus logs collector`", 1),
+    ],
+)
+def test_an_incident_that_cannot_begin_says_why(arguments, words, code, folder, nowhere):
+    done = CliRunner().invoke(main, ["incident", *arguments], prog_name="workshop")
+    assert done.exit_code == code and words in " ".join(done.output.split()) and "Traceback" not in done.output
+    assert not Desk(folder).incidents
+
+
+def test_a_record_that_cannot_be_read_is_none(folder):
+    (folder / ".saved").mkdir()
+    (folder / ".saved" / "incident.json").write_text("[{")
+    assert not Desk(folder).incidents
+
+
+def test_the_page_escapes_and_holds_the_picture(folder):
+    play = Play(1, END_NS)
+    incident = Incident(1, END_NS, "page: <b>", {**right(play), "share": "<i>33"}, end=SOLVED)
+    trace = [span for span in play.spans if span.trace_id == incident.right["trace"]]
+    page = module.page(incident, trace)
+    assert "<svg" in page and incident.right["trace"] in page and play.outage.cause in page
+    assert "<b>" not in page and "<i>" not in page and "&lt;i&gt;33" in page
+
+
+def test_without_a_seed_none_comes_twice_until_all_were_met(folder, monkeypatch):
+    monkeypatch.setattr(module, "_stores", lambda: {"prometheus": None})
+    monkeypatch.setattr(module, "_send", lambda play, stores: None)
+    monkeypatch.setattr(module, "alert", lambda prometheus, play: "page")
+    met = [Desk(folder).begin(None).play.outage for _ in OUTAGES]
+    assert set(met) == set(OUTAGES)
+    assert Desk(folder).begin(None).play.outage in OUTAGES
+    assert [one.end for one in Desk(folder).incidents] == [GIVEN_UP] * len(OUTAGES) + [""]
+
+
+# In the stores
+
+
+@pytest.fixture(scope="module")
+def stores():
+    """The stores and the Collector, as the finished app has them, and the settings by which they are found."""
+    beside, src = Beside(bring=True), lessons.ROOT / "src" / "otel"
+    try:
+        found = {name: beside.program(name, src / "prometheus.yml" if name == "prometheus" else None) for name in STORES}
+        yield found, {k: str(v) for p in found.values() for k, v in port_settings(p.program, p.ports).items()}
+    finally:
+        beside.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_incident_leaves_no_process_and_no_case(number, folder, stores):
+    import psutil
+
+    env = {**environment(packages(lessons.find("400/100"))), **stores[1], FOLDER: str(folder), "PYTHONUNBUFFERED": "1"}
+    command = [Path(sys.prefix) / "bin" / "workshop", "incident", "--seed", "1"]
+    beginning = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert "go through the Collector" in beginning.stdout.readline()
+    started = psutil.Process(beginning.pid).children(recursive=True)
+    beginning.send_signal(number)
+    beginning.communicate(timeout=30)
+    assert beginning.returncode and not started
+    assert not Desk(folder).incidents
+
+
+def test_it_arrives_in_all_stores_wakes_somebody_and_ends_as_a_page(folder, stores, monkeypatch):
+    found, settings = stores
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    desk = Desk(folder)
+    incident = desk.begin(5)
+    play = incident.play
+    assert re.fullmatch("ticket: hardly a SERVER span for all these requests", incident.alert)
+    count = f"sum({module.REQUESTS}_count{{{module.OF % play.environment}}})"
+    assert play.begin_ns < json.loads((folder / ".saved" / "incident.json").read_text())[0]["end_ns"]
+    counted = found["prometheus"].query_range(count, play.end_ns / 1e9 - SECONDS, play.end_ns / 1e9, 5)
+    assert max(value for _, value in counted[0].samples) > 400
+    desk.answer(**right(play))
+    desk.report(folder / "page.html")
+    assert "<svg" in (folder / "page.html").read_text()
+
+
+def test_the_burn_rates_are_those_of_what_happened(folder, stores, monkeypatch):
+    for name, value in stores[1].items():
+        monkeypatch.setenv(name, value)
+    incident = Desk(folder).begin(9)
+    burn = float(
+        re.fullmatch(r"page: the budget of “99 % below 500” burns ([\d.]+) times as fast as it may", incident.alert)[1]
+    )
+    assert burn == pytest.approx(incident.play.share * 100, rel=0.3)
