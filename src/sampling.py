@@ -23,9 +23,23 @@ def keep_writes(argument: str) -> Sampler:
     return ParentBased(KeepWrites(float(argument)))
 
 
+class Whole(Sampler):
+    """Lets another sampler decide, and keeps the attributes with which a span begins."""
+
+    def __init__(self, other: Sampler) -> None:
+        self.other = other
+
+    def should_sample(self, parent_context, trace_id, name, kind=None, attributes=None, *more, **named) -> SamplingResult:
+        found = self.other.should_sample(parent_context, trace_id, name, kind, attributes, *more, **named)
+        return SamplingResult(found.decision, {**(attributes or {}), **found.attributes}, found.trace_state)
+
+    def get_description(self) -> str:
+        return self.other.get_description()
+
+
 def consistent(argument: str) -> Sampler:
     """A share that each kept span carries along, so that whoever counts spans can work out how many there were."""
     from opentelemetry.sdk.trace import _sampling_experimental as experimental
 
     share = experimental.composable_traceid_ratio_based(float(argument))
-    return experimental.composite_sampler(experimental.composable_parent_threshold(share))
+    return Whole(experimental.composite_sampler(experimental.composable_parent_threshold(share)))

@@ -42,7 +42,7 @@ from workshop.telemetry.console import Console
 from workshop.telemetry.spans import Span
 
 OBSERVE = Path(__file__).with_name("observe")
-SERVES = re.compile(r"\bsh (run|advisor|old|llm|configured|elastic|sampled|production|edot|distro|cloud|azure)\.sh\b")
+SERVES = re.compile(r"\bsh (run|advisor|old|llm|configured|elastic|sampled|production|modes|edot|distro|cloud|azure)\.sh\b")
 
 
 @dataclass(frozen=True)

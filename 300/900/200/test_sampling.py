@@ -169,3 +169,11 @@ def test_a_kept_span_says_how_many_it_stands_for(checkpoint):
         why="a span of a tenth and one of a quarter look the same, unless it says so",
         do="`consistent` in src/sampling.py, and its line in src/sampling.dist-info/entry_points.txt",
     )
+    checkpoint.must(
+        "have lost their attributes" not in said,
+        "attributes-lost",
+        seen=said.strip()[-300:],
+        expected="spans that have the attributes with which they began",
+        why="in 1.45.1 the experimental sampler answers without them, and the SDK takes what a sampler answers",
+        do="`Whole(…)` around it in src/sampling.py, which gives them back",
+    )
