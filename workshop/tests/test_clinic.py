@@ -97,7 +97,10 @@ def test_what_does_not_fit_is_left_out_and_said(folder, well):
 # What is done to src/
 
 
-def test_what_was_there_is_kept_and_undo_gives_up(folder, well):
+@pytest.mark.parametrize("own", [{}, {"own.py": b"x = 1\n", "serve.py": APP["serve.py"] + b"# mine\n"}], ids=["clean", "dirty"])
+def test_what_was_there_is_kept_and_undo_gives_up(own, folder, well):
+    for name, data in own.items():
+        (folder / "src" / name).write_bytes(data)
     before = src(folder)
     fault, _ = at(folder).break_(7, None)
     assert src(folder) == {**before, **fault.put_into(before)} != before
