@@ -81,7 +81,10 @@ class Source:
     @property
     def store(self) -> Instance:
         """Its program, asked at the address that the file gives. Raises BoardError."""
-        port = urlsplit(self.url).port
+        try:
+            port = urlsplit(self.url).port
+        except ValueError:  # letters, or a number that no port has
+            port = None
         if not self.url.startswith(("http://", "https://")) or port is None:
             raise BoardError(self.where, f"the url {self.url!r}; an address such as http://localhost:9090 is wanted")
         program = self.program
@@ -94,10 +97,12 @@ def sources(folder: Path) -> dict[str, Source]:
     for file in sorted((folder / SOURCES).glob("*.y*ml")):
         name = _named(file, folder)
         try:
-            read = yaml.safe_load(file.read_text(encoding="utf-8"))
+            read = yaml.safe_load(_text(file, name))
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise BoardError(f"{name}:{line}", f"no YAML: {error.problem}") from None
+        except yaml.reader.ReaderError as error:
+            raise BoardError(name, f"no YAML: the character {chr(error.character)!r} may not stand there") from None
         listed = read.get("datasources") if isinstance(read, dict) else None
         if not isinstance(listed, list):
             raise BoardError(name, "no list `datasources`")
@@ -111,11 +116,11 @@ def sources(folder: Path) -> dict[str, Source]:
 
 def panels(folder: Path) -> list[Panel]:
     """The panels of all boards below `src/otel`, in their order. Raises BoardError with the file, and the line or the panel."""
-    found = []
-    for file in sorted((folder / BOARDS).glob("*.json")):
+    found, ids = [], {}
+    for file in sorted((folder / BOARDS).rglob("*.json")):
         name = _named(file, folder)
         try:
-            board = json.loads(file.read_text(encoding="utf-8"))
+            board = json.loads(_text(file, name))
         except json.JSONDecodeError as error:
             raise BoardError(f"{name}:{error.lineno}", f"no JSON: {error.msg}, at column {error.colno}") from None
         listed = board.get("panels") if isinstance(board, dict) else None
@@ -126,8 +131,20 @@ def panels(folder: Path) -> list[Panel]:
                 raise BoardError(
                     name, f"no {key}; Grafana knows a board by its uid, shows it under its title, and reads it by its version"
                 )
-        found += [_panel(one, f"{name}, panel {number}") for number, one in enumerate(listed, 1)]
+        if board["uid"] in ids:
+            raise BoardError(name, f"the uid {board['uid']} is that of {ids[board['uid']]}, too; Grafana then takes neither")
+        ids[board["uid"]] = name
+        for number, one in enumerate(listed, 1):
+            found += _asking(one, f"{name}, panel {number}")
     return found
+
+
+def _text(file: Path, name: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise BoardError(f"{name}:{line}", "no UTF-8; save the file as UTF-8") from None
 
 
 def _named(file: Path, folder: Path) -> str:
@@ -140,7 +157,20 @@ def _source(read: object, name: str) -> Source:
     more = read.get("jsonData") or {}
     if not isinstance(more, dict):
         raise BoardError(f"{name}, {read['uid']}", "jsonData is no map")
+    ways = more.get("exemplarTraceIdDestinations") or []
+    if not isinstance(ways, list) or not all(isinstance(way, dict) for way in ways):
+        raise BoardError(f"{name}, {read['uid']}", "exemplarTraceIdDestinations is no list of maps")
+    if not isinstance(more.get("tracesToLogsV2") or {}, dict):
+        raise BoardError(f"{name}, {read['uid']}", "tracesToLogsV2 is no map")
     return Source(read["uid"], read["type"], read["url"], f"{name}, {read['uid']}", more)
+
+
+def _asking(read: object, where: str) -> list[Panel]:
+    """The panel, or none for one that shows a text; for a row, what is folded into it. Raises BoardError."""
+    kind = read.get("type") if isinstance(read, dict) else None
+    if kind == "row":
+        return [_panel(one, f"{where}.{number}") for number, one in enumerate(read.get("panels") or [], 1)]
+    return [] if kind == "text" else [_panel(read, where)]
 
 
 def _panel(read: object, where: str) -> Panel:
@@ -153,7 +183,11 @@ def _panel(read: object, where: str) -> Panel:
     targets = read.get("targets")
     if not isinstance(targets, list) or not targets:
         raise BoardError(where, "a panel without targets asks nothing")
-    return Panel(str(read["title"]), where, source["uid"], tuple(_question(target, where) for target in targets))
+    questions = tuple(_question(target, where) for target in targets)
+    names = [target["refId"] for target in targets if "refId" in target]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BoardError(where, f"two targets have the refId {twice}; Grafana keeps the answer of one")
+    return Panel(str(read["title"]), where, source["uid"], questions)
 
 
 def _question(target: object, where: str) -> Question:

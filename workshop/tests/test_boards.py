@@ -39,6 +39,10 @@ def without(key: str) -> str:
         (without("datasource"), "src/otel/dashboards/b.json, panel 2 (A)"),
         (without("targets"), "src/otel/dashboards/b.json, panel 2 (A)"),
         (json.dumps({**BOARD, "panels": [{**PANEL, "targets": [{"query": "up"}]}]}), "src/otel/dashboards/b.json, panel 1 (A)"),
+        (
+            json.dumps({**BOARD, "panels": [{**PANEL, "targets": [{"refId": "A", "expr": "up"}] * 2}]}),
+            "src/otel/dashboards/b.json, panel 1 (A)",
+        ),
     ],
 )
 def test_a_fault_of_a_board_is_named_with_its_place(tmp_path: Path, board: str, where: str):
@@ -60,6 +64,12 @@ def test_a_fault_of_a_board_is_named_with_its_place(tmp_path: Path, board: str, 
             SOURCE.replace("]", ", {name: Q, uid: p, type: jaeger, url: 'http://localhost:1'}]"),
             "src/otel/grafana/datasources/s.yaml",
         ),
+        (
+            SOURCE.replace("}", ", jsonData: {exemplarTraceIdDestinations: {name: x}}}"),
+            "src/otel/grafana/datasources/s.yaml, p",
+        ),
+        (SOURCE.replace("}", ", jsonData: {tracesToLogsV2: logs}}"), "src/otel/grafana/datasources/s.yaml, p"),
+        (SOURCE.replace("P", "P\b"), "src/otel/grafana/datasources/s.yaml"),
     ],
 )
 def test_a_fault_of_the_data_sources_is_named_with_its_place(tmp_path: Path, text: str, where: str):
@@ -68,11 +78,42 @@ def test_a_fault_of_the_data_sources_is_named_with_its_place(tmp_path: Path, tex
     assert found.value.where == where
 
 
-@pytest.mark.parametrize("url", ["localhost:9090", "http://localhost", "ftp://localhost:9090"])
+@pytest.mark.parametrize("url", ["localhost:9090", "http://localhost", "ftp://localhost:9090", "http://localhost:909O"])
 def test_an_address_that_is_none_is_named(tmp_path: Path, url: str):
     [source] = boards.sources(written(tmp_path, sources=SOURCE.replace("http://localhost:9090", url))).values()
     with pytest.raises(boards.BoardError, match=r"s\.yaml, p: the url"):
         _ = source.store
+
+
+def test_a_file_in_another_encoding_is_named_with_its_line(tmp_path: Path):
+    folder = written(tmp_path)
+    (folder / "dashboards/b.json").write_bytes('{\n  "title": "Übersicht"\n}'.encode("latin-1"))
+    with pytest.raises(boards.BoardError, match=r"dashboards/b\.json:2: no UTF-8"):
+        boards.panels(folder)
+
+
+def test_of_two_boards_with_one_uid_grafana_takes_neither(tmp_path: Path):
+    folder = written(tmp_path)
+    (folder / "dashboards/c.json").write_text(json.dumps({**BOARD, "title": "C"}))
+    with pytest.raises(boards.BoardError, match=r"c\.json: the uid b is that of src/otel/dashboards/b\.json, too"):
+        boards.panels(folder)
+
+
+def test_a_row_and_a_text_ask_nothing_and_what_a_row_holds_is_asked(tmp_path: Path):
+    texts = [{"type": "text", "options": {"content": "hello"}}, {"type": "row", "title": "R", "panels": []}]
+    row = {"type": "row", "title": "S", "collapsed": True, "panels": [{**PANEL, "title": "B"}]}
+    folder = written(tmp_path, json.dumps({**BOARD, "panels": [*texts, PANEL, row]}))
+    assert [panel.where for panel in boards.panels(folder)] == [
+        "src/otel/dashboards/b.json, panel 3 (A)",
+        "src/otel/dashboards/b.json, panel 4.1 (B)",
+    ]
+
+
+def test_a_board_in_a_folder_is_read_too(tmp_path: Path):
+    folder = written(tmp_path)
+    (folder / "dashboards/team").mkdir()
+    (folder / "dashboards/team/c.json").write_text(json.dumps({**BOARD, "uid": "c"}))
+    assert [panel.where for panel in boards.panels(folder)][1:] == ["src/otel/dashboards/team/c.json, panel 1 (A)"]
 
 
 def test_variables_are_those_of_the_environment_and_two_dollar_signs_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
