@@ -111,12 +111,18 @@ class Desk:
         """Put an incident into the stores; one that is open is given up. Without a seed it is one that was not met yet.
 
         It is written down when all of it has arrived. Raises IncidentError where a store does not answer or take it."""
-        stores = _stores()
         met = {incident.seed % len(OUTAGES) for incident in self.incidents}
         if seed is None:
             new = [number for number in range(len(OUTAGES)) if number not in met] or range(len(OUTAGES))
             seed = random.choice(new) + len(OUTAGES) * random.randrange(100)
         incident = Incident(seed, time.time_ns())
+        ago = min(((incident.end_ns - one.end_ns) / 1e9 for one in self.incidents if one.seed == seed), default=SECONDS)
+        if ago < SECONDS:
+            raise IncidentError(
+                f"incident {seed} began {ago:.0f} s ago, and the telemetry of both would be mixed.\n"
+                f"Take another number, or wait {SECONDS - ago:.0f} s."
+            )
+        stores = _stores()
         progress(f"Five minutes of the past go through the Collector into {', '.join(_titles(STORES[:3]))} …")
         _send(incident.play, stores)
         incident.alert = alert(stores["prometheus"], incident.play)

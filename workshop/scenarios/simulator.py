@@ -24,6 +24,7 @@ SECONDS, HEALTHY, RATE, EXPORT = 300, (70, 130), 1.6, 5
 MIX = {"reader": 6, "searcher": 2, "planner": 2, "importer": 2}
 WORKERS = 3
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+SQLALCHEMY = "opentelemetry.instrumentation.sqlalchemy"
 DATABASE = "/srv/todo/src/instance/todo.db"
 LIST = "SELECT task.id, task.text, task.created_at, task.done_at \nFROM task ORDER BY task.done_at IS NOT NULL, task.id DESC"
 TASKS = "SELECT task.id, task.text, task.created_at, task.done_at \nFROM task"
@@ -284,7 +285,7 @@ class _Answer:
             request.span_id = span_id
             self.work(0.003, 0.012)
             try:
-                self._well(span_id)
+                self._connect()
                 request.status = {"GET": 200}.get(method, 200 if route == "/search" else 302)
                 getattr(self, f"_{route.strip('/').split('/')[-1] or 'index'}")(attributes)
             except Failed as failed:
@@ -304,11 +305,13 @@ class _Answer:
         if play.ill("propagation", request.at) and not worker.attached:
             worker.attached = request.trace_id, request.span_id
 
-    def _well(self, span_id: str) -> None:
-        """What may happen before the app's own code is asked."""
+    def _connect(self) -> None:
+        """Each page asks the database. A connection that is kept from before makes no span."""
         if self.play.ill("worker", self.request.at) and self.worker is self.play.sick:
             self.worker.open_files = 1024
-            self.work(0.004, 0.01)
+            known = {"db.name": DATABASE, "db.namespace": DATABASE, "db.system": "sqlite", "db.system.name": "sqlite"}
+            with self.span("connect", "client", SQLALCHEMY, known, "ERROR"):
+                self.work(0.001, 0.003)
             raise Failed("sqlalchemy.exc.OperationalError")
 
     # The pages
@@ -421,7 +424,7 @@ class _Answer:
             "db.name": DATABASE, "db.namespace": DATABASE, "db.statement": statement, "db.query.text": statement,
             "db.system": "sqlite", "db.system.name": "sqlite", "db.operation": operation, "db.operation.name": operation,
         }  # fmt: skip
-        with self.span(operation, "client", "opentelemetry.instrumentation.sqlalchemy", attributes, status):
+        with self.span(operation, "client", SQLALCHEMY, attributes, status):
             self.work(least, most)
 
     # The clock, spans and records

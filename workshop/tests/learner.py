@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from pathlib import Path
 
 from workshop.checks.checkpoint import packages
@@ -17,6 +19,8 @@ from workshop.course.quiz import has_quiz
 from workshop.course.replay import apply
 from workshop.learner.quiz import Quiz
 from workshop.scenarios.clinic import Clinic
+from workshop.scenarios.incident import LESSON, Desk, Incident
+from workshop.scenarios.simulator import Play
 
 # It finds the clone by itself, for a lesson's check sets another PYTHONPATH.
 COMMAND = """#!/usr/bin/env python
@@ -80,3 +84,18 @@ class Learner:
             clinic = Clinic(lesson, self.clone)
             self.runs(f"workshop break --name {clinic.fault.question.key}")
             self.types(clinic.fault.changes[0].blocks)
+
+    def is_on_call(self, lesson: lessons.Lesson) -> None:
+        """Solve an incident, where the lesson is about one; what it takes to find its answers is another test's."""
+        if lesson.name == LESSON:
+            desk = Desk(self.clone)
+            desk.incidents.append(Incident(1, time.time_ns()))
+            desk.answer(**right_answers(desk.current.play))
+
+
+def right_answers(play: Play) -> dict[str, str]:
+    """What is right to say of an incident."""
+    whom = play.sick.instance[:8] if "one" in play.outage.whom else play.outage.whom[0]
+    since = datetime.fromtimestamp(play.since_ns / 1e9, timezone.utc).strftime("%H:%M:%S")
+    known = {"since": since, "whom": whom, "share": f"{play.share * 100:.0f}%"}
+    return {**known, "where": play.outage.where, "trace": play.hit[0].trace_id, "change": play.outage.change}

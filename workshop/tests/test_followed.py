@@ -38,6 +38,7 @@ def follows(learner: Learner, log: Path, way: list[str], checked: list[str], pro
         learner.types(lesson.blocks)
         learner.answers(lesson, log)
         learner.heals(lesson)
+        learner.is_on_call(lesson)
         for block in lesson.blocks:
             if name in checked and block.kind == "command" and block.text.startswith("workshop check"):
                 learner.runs(block.text)

@@ -24,11 +24,13 @@ from workshop.programs.lifecycle import free_ports, port_settings
 from workshop.programs.program import find
 from workshop.scenarios import incident as module
 from workshop.scenarios.clinic import FOLDER, GIVEN_UP
-from workshop.scenarios.incident import QUESTIONS, SOLVED, STORES, Desk, Incident
+from workshop.scenarios.incident import QUESTIONS, SOLVED, STORES, Desk, Incident, IncidentError
 from workshop.scenarios.outages import CHANGES, OUTAGES, PLACES
 from workshop.scenarios.simulator import DATABASE, MIX, SECONDS, Play
 from workshop.scenarios.wards import app as ward
 from workshop.scenarios.wards.finding import Finding
+from workshop.telemetry import waterfall
+from workshop.tests.learner import right_answers
 
 END_NS = 1_795_761_380_000_000_000
 SEEDS = range(len(OUTAGES))
@@ -54,14 +56,6 @@ def opened(folder: Path, seed: int) -> Desk:
     desk.incidents.append(Incident(seed, END_NS, "page: it burns"))
     desk._keep()
     return desk
-
-
-def right(play: Play) -> dict[str, str]:
-    """The answers to an incident."""
-    whom = play.sick.instance[:8] if "one" in play.outage.whom else play.outage.whom[0]
-    since = datetime.fromtimestamp(play.since_ns / 1e9, timezone.utc).strftime("%H:%M:%S")
-    known = {"since": since, "whom": whom, "share": f"{play.share * 100:.0f}%"}
-    return {**known, "where": play.outage.where, "trace": play.hit[0].trace_id, "change": play.outage.change}
 
 
 # What is played
@@ -149,7 +143,7 @@ def test_the_names_kinds_and_attributes_are_those_of_the_real_app(tmp_path):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_right_answers_end_an_incident_and_a_wrong_one_to_each_question_is_refused(seed, folder):
     play, desk = Play(seed, END_NS), opened(folder, seed)
-    answers, outage = right(play), play.outage
+    answers, outage = right_answers(play), play.outage
     healthy = next(request for request in play.requests if request.at > play.since and not request.hit)
     others = [
         whom for whom in ("GET /", "POST /import", "planner", "all", play.workers[1].instance[:8]) if whom not in outage.whom
@@ -200,7 +194,7 @@ def test_the_way_through_the_command(folder):
     shown = say()
     assert shown.exit_code == 0 and "page: it burns" in shown.output and "--change" in shown.output
     assert OUTAGES[2].cause not in " ".join(shown.output.split())
-    answers = right(Play(2, END_NS))
+    answers = right_answers(Play(2, END_NS))
     refused = say("--where", "a", "--change", answers["change"])
     assert refused.exit_code == 1 and "--where   No: " in refused.output and "--change  Right." in refused.output
     assert "since, whom, share, where, trace" in refused.output
@@ -231,6 +225,18 @@ def test_an_incident_that_cannot_begin_says_why(arguments, words, code, folder, 
     assert not Desk(folder).incidents
 
 
+def test_a_seed_is_not_mixed_with_itself(folder, monkeypatch):
+    monkeypatch.setattr(module, "_stores", lambda: {"prometheus": None})
+    monkeypatch.setattr(module, "_send", lambda play, stores: None)
+    monkeypatch.setattr(module, "alert", lambda prometheus, play: "page")
+    Desk(folder).begin(3)
+    with pytest.raises(IncidentError, match="incident 3 began 0 s ago.*\n.*wait 300 s"):
+        Desk(folder).begin(3)
+    kept = Desk(folder)
+    kept.open.end_ns -= SECONDS * 10**9
+    assert kept.begin(3) and [one.end for one in kept.incidents] == [GIVEN_UP, ""]
+
+
 def test_a_record_that_cannot_be_read_is_none(folder):
     (folder / ".saved").mkdir()
     (folder / ".saved" / "incident.json").write_text("[{")
@@ -239,7 +245,7 @@ def test_a_record_that_cannot_be_read_is_none(folder):
 
 def test_the_page_escapes_and_holds_the_picture(folder):
     play = Play(1, END_NS)
-    incident = Incident(1, END_NS, "page: <b>", {**right(play), "share": "<i>33"}, end=SOLVED)
+    incident = Incident(1, END_NS, "page: <b>", {**right_answers(play), "share": "<i>33"}, end=SOLVED)
     trace = [span for span in play.spans if span.trace_id == incident.right["trace"]]
     page = module.page(incident, trace)
     assert "<svg" in page and incident.right["trace"] in page and play.outage.cause in page
@@ -275,7 +281,7 @@ def test_an_interrupted_incident_leaves_no_process_and_no_case(number, folder, s
     import psutil
 
     env = {**environment(packages(lessons.find("400/100"))), **stores[1], FOLDER: str(folder), "PYTHONUNBUFFERED": "1"}
-    command = [Path(sys.prefix) / "bin" / "workshop", "incident", "--seed", "1"]
+    command = [Path(sys.prefix) / "bin" / "workshop", "incident", "--seed", "25"]
     beginning = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert "go through the Collector" in beginning.stdout.readline()
     started = psutil.Process(beginning.pid).children(recursive=True)
@@ -290,14 +296,14 @@ def test_it_arrives_in_all_stores_wakes_somebody_and_ends_as_a_page(folder, stor
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     desk = Desk(folder)
-    incident = desk.begin(5)
+    incident = desk.begin(13)  # each test has seeds of its own: the stores are shared
     play = incident.play
     assert re.fullmatch("ticket: hardly a SERVER span for all these requests", incident.alert)
     count = f"sum({module.REQUESTS}_count{{{module.OF % play.environment}}})"
     assert play.begin_ns < json.loads((folder / ".saved" / "incident.json").read_text())[0]["end_ns"]
     counted = found["prometheus"].query_range(count, play.end_ns / 1e9 - SECONDS, play.end_ns / 1e9, 5)
     assert max(value for _, value in counted[0].samples) > 400
-    desk.answer(**right(play))
+    desk.answer(**right_answers(play))
     desk.report(folder / "page.html")
     assert "<svg" in (folder / "page.html").read_text()
 
@@ -310,3 +316,99 @@ def test_the_burn_rates_are_those_of_what_happened(folder, stores, monkeypatch):
         re.fullmatch(r"page: the budget of “99 % below 500” burns ([\d.]+) times as fast as it may", incident.alert)[1]
     )
     assert burn == pytest.approx(incident.play.share * 100, rel=0.3)
+
+
+# Each is found out by the page's own way.
+
+SOLVED_BY = re.compile(
+    r"^## (\d+): ([\w-]+)$.*?^```promql\n(.*?)\n```.*?^```text\n(.*?)\n```.*?whom `(.*?)`, where `(\w)`, change `(\w)`",
+    re.MULTILINE | re.DOTALL,
+)
+WAYS = {int(found[1]): found for found in SOLVED_BY.finditer(Path(__file__).with_name("incidents.md").read_text("utf-8"))}
+PAGE = lessons.find("400/200")
+SLOW = 'le=~"0.5|0.75|[1-9].*"'
+
+
+class Way:
+    """Somebody who reads the page, and asks its queries about an incident of which they know the seed and the end."""
+
+    def __init__(self, stores: dict, seed: int, end: float, alert: str):
+        self.stores, self.seed, self.end = stores, seed, end
+        marks = {"99 %": 'http_response_status_code=~"5.."', "95 %": 'le="0.25"', "spans": 'origin="local"'}
+        self.kind = next((kind for kind in marks if kind in alert), "spans")
+        self.mark = marks[self.kind]
+
+    def block(self, starts: str, mark: str = "") -> str:
+        """The page's one query that begins so and has the mark of what the alert is about."""
+        found = [b.text for b in PAGE.blocks if b.kind == "query" and b.text.startswith(starts) and mark in b.text]
+        assert len(found) == 1, (starts, found)
+        return found[0].replace("incident-1", f"incident-{self.seed}")
+
+    def at(self, query: str, moment: float) -> list:
+        return self.stores["prometheus"].query_range(query, moment, moment, 1)
+
+    def since(self) -> float:
+        """Ten seconds before the curve of what the alert is about leaves the ground."""
+        query = self.block("sum(rate(", self.mark)
+        (curve,) = self.stores["prometheus"].query_range(query, self.end - SECONDS, self.end, 5)
+        return next(moment for moment, value in curve.samples if value > 0.001) - 10
+
+    def whom(self) -> str:
+        """One process where nearly all is its; one route where nearly all is its; else all."""
+        if self.kind == "spans":
+            return "all"
+        by_route = self.block("sum by (http_request_method, http_route)", self.mark)
+        by_instance = by_route.replace("http_request_method, http_route", "instance")
+        if self.kind == "99 %":
+            by_instance = self.block("sum by (instance)")
+        process, route = (max(self.at(query, self.end), key=lambda s: s.value) for query in (by_instance, by_route))
+        whole = sum(series.value for series in self.at(by_instance, self.end))
+        if process.value > 0.9 * whole:
+            return process.labels["instance"][:8]
+        assert route.value > 0.9 * whole
+        return f"{route.labels['http_request_method']} {route.labels['http_route']}"
+
+    def share(self) -> str:
+        """What the alert is about, divided by all."""
+        query = self.block("sum(increase(")
+        if self.kind == "95 %":
+            slow = self.block("sum by (http_request_method, http_route)", self.mark)
+            query = f"({slow.replace(' by (http_request_method, http_route)', '').replace('3m', '2m')})\n/{query.rpartition('/')[2]}"
+        elif self.kind == "spans":
+            return "100"
+        (series,) = self.at(query, self.end)
+        return f"{series.value:.1%}"
+
+    def trace(self) -> str:
+        """The newest exemplar of what the alert is about."""
+        assert SLOW in (PAGE.folder / "README.md").read_text(encoding="utf-8")
+        asked = {"99 %": 'http_response_status_code="500"', "95 %": SLOW, "spans": 'le!=""'}[self.kind]
+        selector = f'{{deployment_environment_name="incident-{self.seed}", {asked}}}'
+        found = self.stores["prometheus"].exemplars(f"{module.REQUESTS}_bucket{selector}")
+        return max(found, key=lambda one: one.time_ns).trace_id
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_incident_is_found_out_by_the_way_of_the_page(seed, folder, stores, monkeypatch):
+    found, settings = stores
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    name, evidence, lines, whom, where, change = WAYS[seed].groups()[1:]
+    desk = Desk(folder)
+    incident = desk.begin(seed)
+    way = Way(found, seed, incident.end_ns / 1e9, incident.alert)
+    since, trace = way.since(), way.trace()
+    known = {
+        "since": datetime.fromtimestamp(since, timezone.utc).strftime("%H:%M:%S"),
+        "whom": way.whom(),
+        "share": way.share(),
+    }
+    assert whom in (known["whom"], "one"), (name, known)
+    before, after = (next((one.value for one in way.at(evidence, moment)), 0) for moment in (since - 5, way.end))
+    assert after >= 2 * before and after > 0, (name, before, after)
+    wanted = ".*\n(.*\n)*?.*".join(".+".join(map(re.escape, line.split("…"))) for line in lines.splitlines())
+    assert re.search(wanted, waterfall.text(found["jaeger"].trace(trace)))
+    failed = found["logs"].query(way.block("deployment.environment.name"))
+    assert bool(failed) == (way.kind == "99 %") == ("exception at" in lines)
+    assert not any(desk.answer(**known, where=where, trace=trace, change=change).values()), (name, known)
+    assert not desk.open
