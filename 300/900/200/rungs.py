@@ -16,6 +16,7 @@ def unknown_sampler(f: Facts) -> Diagnosis | None:
         return None
     setting = f.settings.get(NAME)
     places = [path for path in f.files if path.endswith(".dist-info/entry_points.txt")]
+    near = next((path for path in f.files if "[opentelemetry_traces_sampler]" in f.files[path]), "")
     return Diagnosis(
         "unknown-sampler",
         (f"{setting.where}: {NAME}={setting.value}\n" if setting else "") + said[0],
@@ -23,7 +24,29 @@ def unknown_sampler(f: Facts) -> Diagnosis | None:
         "an unknown name is no error: the SDK keeps every trace, as if none were given",
         f"let that name stand in src/{places[0]} below [opentelemetry_traces_sampler], in lower-case letters in both places"
         if places
+        else f"give src/{near} the name src/sampling.dist-info/entry_points.txt: what is installed is found by it"
+        if near
         else "write src/sampling.dist-info/entry_points.txt, which says where the sampler is",
+        HERE,
+    )
+
+
+def no_sampler(f: Facts) -> Diagnosis | None:
+    """Nothing is named, or the empty word: for the SDK the same, and no reason to say anything."""
+    setting = f.settings.get(NAME)
+    named = (
+        setting.value
+        if setting
+        else any(re.search(r"traces_sampler\b", text, re.I) for path, text in f.files.items() if path.endswith(".sh"))
+    )
+    if named:
+        return None
+    return Diagnosis(
+        "no-sampler",
+        f"{setting.where}: {NAME} is empty" if setting else f"no {NAME} in src/{f.script}",
+        f"{NAME}=keep_writes, without a blank before or behind the =",
+        "where no sampler is named, the SDK keeps every trace",
+        f"write `export {NAME}=keep_writes` in {setting.where if setting else f'src/{f.script}'}",
         HERE,
     )
 
@@ -59,4 +82,4 @@ def broken_sampler(f: Facts) -> Diagnosis | None:
     )
 
 
-SAMPLING = unknown_sampler, sampler_argument, broken_sampler
+SAMPLING = unknown_sampler, no_sampler, sampler_argument, broken_sampler

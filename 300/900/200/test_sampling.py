@@ -69,7 +69,7 @@ def test_every_write_is_kept_and_a_share_of_the_reads(checkpoint):
         seen=f"{len(reads)} of {len(run.reads)} requests that only read are kept",
         expected=f"a tenth: {wanted:.0f}, give or take {bound:.0f}, and at least one",
         why="chance decides by the trace id, and goes beyond that once in a million times",
-        do="TraceIdRatioBased with the share that OTEL_TRACES_SAMPLER_ARG says, which is 0.1",
+        do="OTEL_TRACES_SAMPLER_ARG=0.1 in src/sampled.sh, and TraceIdRatioBased with that share in src/sampling.py",
     )
 
 
@@ -94,11 +94,12 @@ def test_a_trace_obeys_its_caller_and_is_whole(checkpoint):
         do="ParentBased(…) around your sampler; this is your own step of the lesson",
     )
     inserts = {span.trace_id for span in run.stored.spans if span.statement.startswith("INSERT INTO task")}
-    whole = [span for span in there(run, run.writes) if span.trace_id in inserts]
+    writes = there(run, run.writes)
+    whole = [span for span in writes if span.trace_id in inserts]
     checkpoint.must(
-        len(whole) == WRITES,
+        len(whole) == len(writes) > 0,
         "torn-trace",
-        seen=f"{len(whole)} of {WRITES} kept requests POST /add have their INSERT below them",
+        seen=f"{len(whole)} of {len(writes)} kept requests POST /add have their INSERT below them",
         expected="all",
         why="the sampler is asked for each span, also for those inside of a trace, and these have no method",
         do="ParentBased(…) around your sampler; this is your own step of the lesson",
