@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, exception, frame, words
+from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, climb, exception, frame, words
 from workshop.diagnosis.files import in_the_way, mark_on_page, mark_unseen, unreadable
+from workshop.diagnosis.starting import STARTS
+
+
+def worker_failed(f: Facts) -> Diagnosis | None:
+    """gunicorn listens before a worker imports the app, so an app that does not start is one that does not answer."""
+    if all(response.status for response in f.responses) or "Exception in worker process" not in f.output:
+        return None
+    return climb(replace(f, listened=False), STARTS)
 
 
 def does_not_answer(f: Facts) -> Diagnosis | None:
@@ -162,6 +171,7 @@ ANSWERS = Stage(
     "ANSWERS",
     mark_on_page,
     mark_unseen,
+    worker_failed,
     does_not_answer,
     missing_column,
     unreadable,

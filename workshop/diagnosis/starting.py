@@ -68,7 +68,7 @@ def not_installed(f: Facts) -> Diagnosis | None:
     missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", f.output)
     if f.listened or not missing or missing[1].split(".")[0] in {name.split("/")[0].removesuffix(".py") for name in f.files}:
         return None
-    where = frame(f.output)
+    where = frame(f.output) or f"src/{f.script}"  # gunicorn itself imports what stands there
     elsewhere = sorted(path for path in f.files if path.endswith(f"/{missing[1]}.py"))
     if elsewhere:
         return Diagnosis(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -26,16 +27,24 @@ class Console:
 
     @cached_property
     def spans(self) -> list[Span]:
-        return [_span(value) for _, value in self.objects if str(value.get("kind")).startswith("SpanKind.")]
+        return self._whole(lambda value: [_span(value)] if str(value.get("kind")).startswith("SpanKind.") else [])
 
     @cached_property
     def metrics(self) -> list[Metric]:
         """Every metric of every export, oldest first."""
-        return [metric for _, value in self.objects if "resource_metrics" in value for metric in _metrics(value)]
+        return self._whole(lambda value: [*_metrics(value)] if "resource_metrics" in value else [])
 
     @cached_property
     def logs(self) -> list[LogRecord]:
-        return [_log(value) for _, value in self.objects if {"severity_text", "observed_timestamp"} <= value.keys()]
+        return self._whole(lambda value: [_log(value)] if {"severity_text", "observed_timestamp"} <= value.keys() else [])
+
+    def _whole(self, read: Callable[[dict], list]) -> list:
+        """What is read from the objects. Processes that print into one pipe may tear each other's: such an object is left alone."""
+        found = []
+        for _, value in self.objects:
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
+                found += read(value)
+        return found
 
 
 def read_console(text: str) -> Console:

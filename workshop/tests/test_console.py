@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -205,6 +206,17 @@ def test_colors_and_line_ends_do_not_matter(printed):
 def test_what_is_no_span_is_none(text):
     console = read_console(text)
     assert (console.spans, console.metrics, console.logs) == ([], [], [])
+
+
+@pytest.mark.parametrize("lost", ["context", "explicit_bounds", "resource_metrics", "observed_timestamp", "data_points"])
+def test_an_object_that_two_processes_have_torn_is_left_alone(printed, lost):
+    def told(text):
+        console = read_console(text)
+        return [console.spans, console.metrics, console.logs]
+
+    whole, torn = told(printed), told(re.sub(f'"{lost}"', '"torn"', printed, count=1) + printed)
+    assert all(items[-len(of_whole) :] == of_whole for items, of_whole in zip(torn, whole))
+    assert sum(map(len, torn)) < 2 * sum(map(len, whole))
 
 
 LINES = """\

@@ -681,6 +681,20 @@ def test_an_app_is_not_taken_for_the_one_that_answers_on_its_port(tmp_path: Path
         assert first.get("/health").text == "ok"
 
 
+@pytest.mark.parametrize(
+    ("said", "rung", "seen"),
+    [
+        ("ModuleNotFoundError: No module named 'prodution'\n", "not-installed", "src/run.sh: No module named 'prodution'"),
+        ('  File "src/wsgi.py", line 1\n    x = 1\nIndentationError: unexpected indent\n', "does-not-import", "src/wsgi.py:1"),
+    ],
+)
+def test_a_worker_that_cannot_import_the_app_is_told_from_an_app_that_is_busy(said, rung, seen):
+    output = f"Listening at: http://127.0.0.1:5001\nException in worker process\nTraceback (most recent call last):\n{said}"
+    found = climb(replace(HEALTHY, output=output, responses=[Response("GET", "/", "a", (200,), problem="reset")]), ANSWERS)
+    assert found.rung == rung and found.seen.startswith(seen)
+    assert not climb(replace(HEALTHY, output=output), ANSWERS)
+
+
 def test_an_app_that_does_not_answer_is_told_from_one_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("workshop.checks.browser.RESPONSE_SECONDS", 0.5)
     first_line = '     """Say that the app is alive, without asking the database."""'
