@@ -30,13 +30,13 @@ class Browser:
         traceparent: bool = False,
         traced: bool = True,
         headers: dict | None = None,
-        seconds: float = RESPONSE_SECONDS,
+        seconds: float = 0,
         **how,
     ) -> Response:
         """Send one request with a User-Agent of its own, and with `traceparent` a trace of its own to continue.
 
-        `wanted` is the status, or statuses, that the app must answer with, and `seconds` how long that may take; `how` goes to
-        `requests`."""
+        `wanted` is the status, or statuses, that the app must answer with, and `seconds` how long that may take, RESPONSE_SECONDS for 0;
+        `how` goes to `requests`."""
         wanted = (wanted,) if isinstance(wanted, int) else wanted
         response = Response(method, path, f"workshop-check/{secrets.token_hex(8)}", wanted, traced)
         sent = {"User-Agent": response.agent, **(headers or {})}
@@ -46,7 +46,7 @@ class Browser:
         self.responses.append(response)
         try:
             got = self._session.request(
-                method, self.url + path, headers=sent, allow_redirects=False, timeout=patient(seconds), **how
+                method, self.url + path, headers=sent, allow_redirects=False, timeout=patient(seconds or RESPONSE_SECONDS), **how
             )
         except self._http.RequestException as error:
             response.problem = str(error)

@@ -53,7 +53,8 @@ SERVE = "\ntry: server.serve_forever()\nexcept KeyboardInterrupt: pass\n"
 
 @pytest.fixture(autouse=True)
 def plain_shell(monkeypatch):
-    """A shell that exports nothing that an app would notice."""
+    """A shell in which these packages are active, and that exports nothing that an app would notice."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]]))
     for name in os.environ:
         if name.startswith(("OTEL_", "FLASK_")):
             monkeypatch.delenv(name)
