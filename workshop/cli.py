@@ -745,6 +745,8 @@ def incident(ctx: click.Context, seed: int | None, report: Path | None, listed: 
     end_by_signals()
     desk = scenario.Desk()
     given = {name: text for name, text in answers.items() if text is not None}
+    if given and seed is not None:
+        raise click.UsageError("--seed begins an incident; answer the open one without it")
     if listed:
         for number, outage in enumerate(scenario.OUTAGES):
             say(f"seed {number}, {number + len(scenario.OUTAGES)}, …: {outage.name}")

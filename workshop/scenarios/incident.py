@@ -36,7 +36,7 @@ from workshop.terminal import say, wrapped
 LESSON, SOLVED = "400/200", "solved"
 STORES = ("jaeger", "prometheus", "logs", "collector")
 SINCE_SECONDS, SHARE_POINTS, SHARE_PART = 20, 2, 0.25
-AT_ONCE, ARRIVE_SECONDS = 1000, 20
+AT_ONCE, ARRIVE_SECONDS = 1000, 15
 QUESTIONS = {
     "since": f"Since when? A time of day in UTC, such as 12:03:20. {SINCE_SECONDS} s more or less will do.",
     "whom": f"Whom does it hit? A route (`GET /`), a kind of user ({', '.join(MIX)}), the first 8 characters of the instance of one "
@@ -110,12 +110,12 @@ class Desk:
     def begin(self, seed: int | None, progress: Callable[[str], None] = lambda line: None) -> Incident:
         """Put an incident into the stores; one that is open is given up. Without a seed it is one that was not met yet.
 
-        It is written down when all of it has arrived. Raises IncidentError where a store does not answer or take it."""
-        met = {incident.seed % len(OUTAGES) for incident in self.incidents}
+        It is open when all of it has arrived. Raises IncidentError where a store does not answer or take it."""
         if seed is None:
+            met = {one.seed % len(OUTAGES) for one in self.incidents if one.alert}
             new = [number for number in range(len(OUTAGES)) if number not in met] or range(len(OUTAGES))
             seed = random.choice(new) + len(OUTAGES) * random.randrange(100)
-        incident = Incident(seed, time.time_ns())
+        incident = Incident(seed, time.time_ns(), end=GIVEN_UP)
         ago = min(((incident.end_ns - one.end_ns) / 1e9 for one in self.incidents if one.seed == seed), default=SECONDS)
         if ago < SECONDS:
             raise IncidentError(
@@ -124,11 +124,12 @@ class Desk:
             )
         stores = _stores()
         progress(f"Five minutes of the past go through the Collector into {', '.join(_titles(STORES[:3]))} …")
+        self.incidents.append(incident)
+        self._keep()  # whoever is interrupted has a part of it in the stores
         _send(incident.play, stores)
-        incident.alert = alert(stores["prometheus"], incident.play)
         if self.open:
             self.open.end = GIVEN_UP
-        self.incidents.append(incident)
+        incident.alert, incident.end = alert(stores["prometheus"], incident.play), ""
         self._keep()
         return incident
 
@@ -249,8 +250,10 @@ def _send(play: Play, stores: dict[str, Instance]) -> None:
     for name, there in arrived.items():
         if not collector.until(there, ARRIVE_SECONDS):
             raise IncidentError(
-                f"the Collector took it, and {find(name).title} does not have it after {ARRIVE_SECONDS} s. Look at what the "
-                f"Collector says (`workshop status` names its log), and at src/otel/collector.yaml."
+                f"the Collector took it, and {find(name).title} does not have it after {ARRIVE_SECONDS} s: of "
+                f"deployment.environment.name {play.environment}, as it has to be found.\nLook at src/otel/collector.yaml, which "
+                "passes it on, and at src/otel/prometheus.yml, which makes a label of that attribute. "
+                f"`workshop start {LESSON}` has both; then `workshop up {' '.join(STORES)}`."
             )
 
 

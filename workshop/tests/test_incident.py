@@ -216,6 +216,7 @@ def test_the_list_is_for_instructors(folder):
     ("arguments", "words", "code"),
     [
         (["--seed", "seven"], "'seven' is not a valid integer", 2),
+        (["--seed", "1", "--where", "a"], "answer the open one without it", 2),
         (["--seed", "1"], "`workshop up jaeger prometheus logs collector`", 1),
     ],
 )
@@ -288,7 +289,7 @@ def test_an_interrupted_incident_leaves_no_process_and_no_case(number, folder, s
     beginning.send_signal(number)
     beginning.communicate(timeout=30)
     assert beginning.returncode and not started
-    assert not Desk(folder).incidents
+    assert not Desk(folder).open and not Desk(folder).solved
 
 
 def test_it_arrives_in_all_stores_wakes_somebody_and_ends_as_a_page(folder, stores, monkeypatch):
@@ -306,6 +307,20 @@ def test_it_arrives_in_all_stores_wakes_somebody_and_ends_as_a_page(folder, stor
     desk.answer(**right_answers(play))
     desk.report(folder / "page.html")
     assert "<svg" in (folder / "page.html").read_text()
+
+
+def test_a_prometheus_that_cannot_tell_incidents_apart_is_named_with_the_file(folder, stores, monkeypatch):
+    for name, value in stores[1].items():
+        monkeypatch.setenv(name, value)
+    real = module._stores()
+    monkeypatch.setattr(module, "ARRIVE_SECONDS", 0.5)
+    monkeypatch.setattr(module, "OF", 'no_such_label="%s"')
+    monkeypatch.setattr(module, "_stores", lambda: real)
+    with pytest.raises(IncidentError, match="Prometheus does not have it(.|\n)*src/otel/prometheus.yml"):
+        Desk(folder).begin(24)
+    assert not Desk(folder).open
+    with pytest.raises(IncidentError, match="would be mixed"):
+        Desk(folder).begin(24)
 
 
 def test_the_burn_rates_are_those_of_what_happened(folder, stores, monkeypatch):
