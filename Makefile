@@ -45,7 +45,7 @@ pins:  ## the requirements files anew; UPGRADE=--upgrade takes newer versions (n
 	@$(foreach file,$(APART),sed -n 's/^# needs //p' $(file) | $(call pin,--constraint requirements.txt -,$(file));)
 	@echo traceloop-sdk | $(PIN) --no-deps - >> 300/800/550/traceloop-requirements.txt
 	@printf '%s\n' elastic-opentelemetry flask flask-sqlalchemy flask-wtf requests $(addprefix opentelemetry-instrumentation-,flask logging requests sqlalchemy) | $(call pin,--constraint requirements.txt -,300/800/400/edot-requirements.txt)
-	@printf '%s\n' 'check-jsonschema~=0.35' 'import-linter~=2.5' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
+	@printf '%s\n' 'check-jsonschema~=0.35' 'import-linter~=2.5' 'kubernetes-validate~=1.37' 'pytest-xdist~=3.8' 'ruff~=0.17.6' | $(call pin,--constraint requirements.txt -,workshop/tests/requirements.txt)
 	@printf '%s\n' httpbin 'moto[server]' sqlite-web updog $(foreach name,distro instrumentation-flask instrumentation-logging instrumentation-sqlite3,opentelemetry-$(name)==$(TRAIN)) opentelemetry-exporter-otlp-proto-http | $(call pin,-,workshop/tests/examined/requirements.txt)
 
 clean:  ## remove what was installed and made here; your work (src/, .saved/) stays

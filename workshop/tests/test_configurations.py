@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("configurations")
 
 def asked(file: Path) -> tuple[str, list[str]] | None:
     """The program that reads a file, and the command of it that says whether it is right; None for any other file."""
-    found = YAML(typ="safe").load(file)
+    found = next(YAML(typ="safe").load_all(file), None)  # of several in one file none is of a program
     keys = set(found) if isinstance(found, dict) else set()
     if {"service", "extensions", "receivers"} <= keys and "jaeger_storage" in found["extensions"]:
         return "jaeger", ["jaeger", "validate", f"--config={file}"]
