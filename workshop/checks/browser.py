@@ -46,7 +46,12 @@ class Browser:
         self.responses.append(response)
         try:
             got = self._session.request(
-                method, self.url + path, headers=sent, allow_redirects=False, timeout=patient(seconds or RESPONSE_SECONDS), **how
+                method,
+                self.url + path,
+                headers=sent,
+                allow_redirects=False,
+                timeout=patient(seconds or RESPONSE_SECONDS),
+                **how,
             )
         except self._http.RequestException as error:
             response.problem = str(error)
