@@ -67,14 +67,16 @@ def not_found(f: Facts) -> Diagnosis | None:
 
 
 def no_yaml(f: Facts) -> Diagnosis | None:
-    if not (said := _said(f, r"Failed to parse YAML: ((?:.|\n)*?), line (\d+), column \d+")):
+    said = _said(f, r"Failed to parse YAML: (?:.*\n){1,12}")
+    marks = re.findall(r"(.+)\n *in .*, line (\d+), column \d+", said[0]) if said else []
+    if not marks:
         return None
-    file = _file(f)
-    tab = r"\t" in said[1] or "\t" in said[1]
-    where = file.line(r"^ *\t") if tab else f"src/{file.path}:{said[2]}"
+    problem, number = marks[-1]  # the first says where what it reads begins, the last what it has met there
+    file, tab = _file(f), "\\t" in problem
+    where = file.line(r"^ *\t") if tab else f"src/{file.path}:{number}"
     return Diagnosis(
         "settings-tab" if tab else "settings-yaml",
-        f"{where}: {'a tab at its beginning' if tab else said[1].splitlines()[-1]}",
+        f"{where}: {'a tab at its beginning' if tab else problem}",
         "blanks only" if tab else "YAML: each key with its colon, each bracket with its end",
         f"YAML knows no tabs there, {UNTRACED}" if tab else f"the file cannot be read, {UNTRACED}",
         f"write blanks in {where}" if tab else f"mend {where}, or the line before it",
@@ -163,6 +165,22 @@ def wrong_value(f: Facts) -> Diagnosis | None:
     )
 
 
+def filed_service(f: Facts) -> Diagnosis | None:
+    """The name stands in the file, and no variable changes it."""
+    strange = next((span.service for span in f.spans if span.service != f.service), "")
+    if not _file(f) or not strange or any(span.service == f.service for span in f.spans):
+        return None
+    where = _file(f).line(r"service\.name")
+    return Diagnosis(
+        "wrong-service",
+        f"{where}: service.name is {strange!r}",
+        f"{f.service!r}",
+        "a backend groups everything by this name, and the file wins over OTEL_SERVICE_NAME",
+        f"write {{name: service.name, value: {f.service}}} in {where}",
+        READ,
+    )
+
+
 def no_propagator(f: Facts) -> Diagnosis | None:
     if not _said(f, r"AttributeError: 'NoneType' object has no attribute 'get'"):
         return None
@@ -202,4 +220,5 @@ SPANS = (
     unknown_section,
     unknown_exporter,
     wrong_value,
+    filed_service,
 )

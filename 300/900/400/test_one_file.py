@@ -10,6 +10,7 @@ import pytest
 from workshop.checks.app import App
 from workshop.checks.fake_server import FakeServer
 from workshop.checks.sandbox import OTLP_HTTP
+from workshop.telemetry.otlp import Telemetry
 from workshop.telemetry.spans import Span
 
 CONFIGURED, VARIABLES = "sh configured.sh", "sh run.sh"
@@ -20,10 +21,10 @@ OLD, KEPT = "http.server.duration", {"http.method", "http.target", "http.status_
 
 
 @contextmanager
-def serve(checkpoint, command: str, shown: bool = False) -> Iterator[App]:
+def serve(checkpoint, command: str, shown: bool = False) -> Iterator[tuple[App, FakeServer]]:
     """The app with a backend that takes what it sends: who is not answered stops later."""
-    with FakeServer(port=checkpoint.sandbox.own_ports[OTLP_HTTP]), checkpoint.serve(command, shown=shown) as app:
-        yield app
+    with FakeServer(port=checkpoint.sandbox.own_ports[OTLP_HTTP]) as backend, checkpoint.serve(command, shown=shown) as app:
+        yield app, backend
 
 
 @dataclass
@@ -32,15 +33,18 @@ class Both:
 
     plain: App
     filed: App
+    sent: Telemetry
+    refused: set[str]
 
 
 def both(checkpoint) -> Both:
-    with serve(checkpoint, CONFIGURED, shown=True) as filed:
+    with serve(checkpoint, CONFIGURED, shown=True) as (filed, backend):
         visit(filed)
     filed.server_span(filed.responses[0])
-    with serve(checkpoint.beside("variables"), VARIABLES) as plain:
+    refused = {request.path for request in backend.requests if not request.accepted}
+    with serve(checkpoint.beside("variables"), VARIABLES) as (plain, _):
         visit(plain)
-    return Both(plain, filed)
+    return Both(plain, filed, backend.stored, refused)
 
 
 def visit(app: App) -> None:
@@ -54,7 +58,7 @@ def told(app: App) -> list[list[tuple]]:
     found = []
     for response in app.responses:
         server = app.server_span(response)
-        below = app.below(server)
+        below = [span for span in app.below(server) if span.name != "connect"]  # chance says who finds the pool empty
         names = {span.span_id: span.name for span in (server, *below)}
         found.append(sorted(line(span, names.get(span.parent_id, "")) for span in (server, *below)))
     return found
@@ -120,6 +124,21 @@ def said(app: App, what: str) -> set[str]:
 
 
 @pytest.mark.before("no-run-file")
+def test_all_three_signals_leave_by_otlp_as_well(checkpoint):
+    run = checkpoint.shared(both)
+    lost = [signal for signal in ("spans", "metrics", "logs") if not getattr(run.sent, signal)]
+    checkpoint.must(
+        not lost,
+        "not-sent",
+        seen=f"no {' and no '.join(lost)} came to the port of the Collector"
+        + (f", and what was sent to {', '.join(sorted(run.refused))} was refused" if run.refused else ""),
+        expected="spans, metrics and logs, at /v1/traces, /v1/metrics and /v1/logs",
+        why="the console shows what is exported to the console; `otlp_http` adds no path to its endpoint",
+        do="`otlp_http` for each signal in src/otel/sdk.yaml, with the path of that signal behind its address",
+    )
+
+
+@pytest.mark.before("no-run-file")
 def test_a_view_keeps_three_attributes_of_the_old_histogram(checkpoint):
     run = checkpoint.shared(both)
     points = run.filed.metric(OLD).points
@@ -145,7 +164,7 @@ def test_every_write_is_kept_and_of_reads_as_many_as_asked(checkpoint):
         "OTEL_TRACES_SAMPLER": "always_off",
     }
     command = f"OTEL_SERVICE_NAME=other OTEL_TRACES_EXPORTER=none OTEL_TRACES_SAMPLER=always_off {CONFIGURED}"
-    with serve(checkpoint, command if checkpoint.showing else CONFIGURED, shown=True) as app:
+    with serve(checkpoint, command if checkpoint.showing else CONFIGURED, shown=True) as (app, _):
         form = app.form("/add")
         written = app.post("/add", {**form, "text": "Buy milk"})
         reads = [app.get("/") for _ in range(3)]
@@ -171,7 +190,7 @@ def show(checkpoint):
     file = bare.folder / "otel/sdk.yaml"
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     file.write_text("".join(text for text in lines if "propagator" not in text and "composite:" not in text), encoding="utf-8")
-    with pytest.raises(Exception, match="names no propagator"), serve(bare, CONFIGURED) as app:
+    with pytest.raises(Exception, match="names no propagator"), serve(bare, CONFIGURED) as (app, _):
         app.get("/")
     assert app.responses[0].status in (0, 500)
     without = checkpoint.beside("without")
@@ -179,7 +198,7 @@ def show(checkpoint):
     hides.mkdir()
     (hides / "yaml.py").write_text("raise ImportError\n", encoding="utf-8")
     without.environment["PYTHONPATH"] += f"{os.pathsep}{hides}"
-    with serve(without, CONFIGURED) as app:
+    with serve(without, CONFIGURED) as (app, _):
         app.get("/")
     with pytest.raises(Exception, match="the package that reads the file"):
         app.server_span(app.responses[0])
@@ -189,6 +208,6 @@ def show(checkpoint):
     ):
         counts = checkpoint.beside(setting)
         counts.environment[setting] = value
-        with serve(counts, CONFIGURED) as app:
+        with serve(counts, CONFIGURED) as (app, _):
             app.get("/")
         assert said in app.output and not app.spans
