@@ -13,7 +13,7 @@ BASE = $(shell sed -n 's/==.*//p' requirements.txt)
 TRAIN = $(shell sed -n 's/^ *"opentelemetry-distro==\(.*\)".*/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test bench flakes pins clean
+.PHONY: help demo install test bench bench-class flakes pins clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ test: install install-tests install-programs  ## everything: the workshop's own 
 
 bench: install install-browser  ## what is promised about speed and memory, measured here (needs Chromium)
 	@.venv/bin/python -m workshop.dev.bench
+
+bench-class: install install-tests install-programs  ## how many learners one Jaeger carries: 200 simulated apps, faster and faster, until a span is lost
+	@.venv/bin/python -m workshop.dev.bench_class
 
 flakes: install install-tests install-programs  ## every lesson at its end, ten times in another order, and four times at once
 	@.venv/bin/python -m workshop.dev.flakes
