@@ -761,7 +761,7 @@ def incident(ctx: click.Context, seed: int | None, report: Path | None, listed: 
         scenario.show(desk.open if desk.open and seed is None else desk.begin(seed, say))
 
 
-@main.command()
+@main.command(context_settings={"allow_interspersed_args": False})  # what stands behind the command's first word is its own
 @click.option("--folder", type=click.Path(path_type=Path), default=".", help="Where it is started (default: here).")
 @click.option("--venv", type=click.Path(path_type=Path), help="Its virtual environment (default: .venv in its folder).")
 @click.option("--get", "paths", multiple=True, metavar="PATH", help="What to ask for; more than once for more (default: /).")

@@ -183,8 +183,8 @@ def tells(e: Evidence) -> Entry:
             "exporter",
             title,
             FAILED,
-            f"the agent said: {gave_up}",
-            "read the lines around it: a setting is misspelt",
+            f"the agent said: {gave_up}; {exception(e.run.output)}",
+            "mend what the error names, such as a setting that is misspelt",
             "300/300/200",
         )
     if e.run.programs and not any("python" in name.lower() for name in e.run.programs):

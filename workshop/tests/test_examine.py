@@ -248,6 +248,11 @@ def test_a_setting_that_hides_telemetry_breaks_its_rung(setting, rung, today):
     assert [e.id for e in found.ladder if e.state == FAILED] == [rung], report.text(found)
 
 
+def test_a_setting_that_ends_the_set_up_is_named_by_what_the_agent_said(today):
+    found = examined(f"env OTEL_TRACES_EXPORTER=otpl {AGENT} {HTTPBIN}", today, "/get", venv=packages())
+    assert "Requested component 'otpl' not found" in entry(found, "exporter").seen, report.text(found)
+
+
 def test_spans_lost_at_sigterm_are_counted_and_a_server_that_ends_in_good_order_loses_none(tmp_path, monkeypatch):
     uninstrumented(tmp_path)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
@@ -469,6 +474,11 @@ def test_the_command_speaks_text_json_and_a_page_of_its_own(tmp_path):
         "between": [0, 100],
     }
     assert [rung["state"] for rung in found["ladder"]][:4] == [PASSED, PASSED, PASSED, FAILED]
+
+
+def test_the_options_of_what_is_started_are_its_own_without_dashes_as_well(tmp_path):
+    found = json.loads(run("--folder", str(tmp_path), "--json", "nowhere-command", "--app", "shop", "--json").output)
+    assert found["command"] == ["nowhere-command", "--app", "shop", "--json"]
 
 
 def test_a_program_that_is_gone_before_the_workshop_has_loaded_is_reported_like_any_other():
