@@ -4,13 +4,14 @@ The apps are simulated. The finished app answers one request under the agent, an
 service of its own; every five seconds, as the SDK's batch processor does, it posts what its requests since then would have been:
 copies of that export, in OTLP as protobuf over HTTP by a connection that it keeps, with new ids and the time of now. At one rate
 after the other, from one request a second for each app, until the first span is lost: refused, not taken within the exporter's ten
-seconds, or accepted and not in Jaeger, of whose 10,000 traces only the newest are asked for. Above 20 requests a second an SDK would
-send sooner, for a batch is full at 512 spans."""
+seconds, or accepted and not in Jaeger. Only the newest are asked for: it forgets the oldest on purpose, after the time in the last
+column. Above 20 requests a second an SDK would send sooner, for a batch is full at 512 spans."""
 
 from __future__ import annotations
 
 import http.client
 import random
+import re
 import statistics
 import tempfile
 import threading
@@ -27,13 +28,14 @@ from workshop.checks.checkpoint import Checkpoint
 from workshop.checks.fake_server import FakeServer
 from workshop.checks.sandbox import END, OTLP_HTTP
 from workshop.course import lessons
+from workshop.course.fences import ROOT
 from workshop.programs.instance import ProgramError
-from workshop.programs.jaeger import for_checks
+from workshop.programs.jaeger import JAEGER, for_checks
 
 BATCH, TIMEOUT = 5, 10  # seconds, of the SDK
 LATE = 1  # so much behind its time an app is no longer one request a second
 ASKED, NEWEST = 200, 5000
-RATES = 1, 2, 4, 8, 16, 32
+RATES = 1, 2, 4, 8, 16, 32, 64, 128
 PROCESSES = 2
 
 
@@ -157,14 +159,18 @@ def main(apps: int, seconds: int) -> None:
     """Measure, and print a row for each rate."""
     template = one_export()
     spans = len(spans_of(ExportTraceServiceRequest.FromString(template)))
+    remembered = int(re.search(r"max_traces: (\d+)", (ROOT / JAEGER.configuration).read_text(encoding="utf-8"))[1])
     print(f"{apps} apps; a request has {spans} spans, {len(template)} bytes; {seconds} s at each rate")
     print(
-        f"{'each, requests/s':>16} {'spans/s':>9} {'requests lost':>14} {'late':>6} {'Jaeger MB':>10} {'question p99 ms':>16}"
+        f"{'each, requests/s':>16} {'spans/s':>9} {'requests lost':>14} {'late':>6} {'Jaeger MB':>10} {'question p99 ms':>16} {'forgets after s':>16}"
     )
     with for_checks() as jaeger:
         for rate in RATES:
             lost, late, memory, p99 = step(jaeger, template, apps, rate, seconds)
-            print(f"{rate:>16} {apps * rate * spans:>9} {lost:>14} {late:>6} {memory:>10.0f} {p99:>16.0f}", flush=True)
+            print(
+                f"{rate:>16} {apps * rate * spans:>9} {lost:>14} {late:>6} {memory:>10.0f} {p99:>16.0f} {remembered / (apps * rate):>16.0f}",
+                flush=True,
+            )
             if late:
                 print("Late: this machine cannot make the load. What is lost may be so for want of a faster one.")
             if lost or late:
