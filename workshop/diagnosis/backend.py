@@ -306,6 +306,10 @@ def _cause(f: Facts, value: str) -> str:
     if scheme != "Basic":
         return "it is another key than the one that the check has put into the file"
     inside = _decoded(value)
+    if inside == ":":
+        return "instance and token are both empty: the shell that makes the header has not read the file with the key (`. instance/cloud.env`)"
+    if re.fullmatch(r"\$\{?\w+\}?", rest):
+        return f"the shell did not put {rest} in: it does so between double quotes, not between single ones"
     if inside.endswith("\n"):
         return "a line break was encoded with it: `echo` writes one, `printf %s` does not"
     if inside and ":" not in inside:

@@ -42,10 +42,13 @@ def fault(value: str) -> Fault | None:
             f"write {key.lower()}" if small else "copy the whole string from Azure's overview page",
         )
     if not endpoint and "endpointsuffix" not in pairs:
+        blank = next((name for name in pairs if name != name.strip() and name.strip() == "ingestionendpoint"), "")
         return Fault(
             f"no IngestionEndpoint, so it sends to {ELSEWHERE}",
             "IngestionEndpoint=…",
-            "put the whole string into quotes: without them a shell ends it at the first ;",
+            "take the blank beside the name IngestionEndpoint away"
+            if blank
+            else "write ;IngestionEndpoint=… behind the key, and put the whole string into quotes: without them a shell ends it at the first ;",
         )
     if endpoint and not re.match(r"https?://[^/]", endpoint):
         return Fault(f"IngestionEndpoint={endpoint}", "an address that begins with https://", "write the address whole")

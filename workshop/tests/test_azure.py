@@ -57,6 +57,7 @@ WRONG = {
     f"InstrumentationKey={KEY[:-1]};IngestionEndpoint={ENDPOINT}": (f"InstrumentationKey={KEY[:-1]}", True),
     f"InstrumentationKey='{KEY}';IngestionEndpoint={ENDPOINT}": (f"InstrumentationKey='{KEY}'", True),
     f"InstrumentationKey={KEY}": (f"no IngestionEndpoint, so it sends to {ELSEWHERE}", False),
+    f"InstrumentationKey={KEY}; IngestionEndpoint={ENDPOINT}": (f"no IngestionEndpoint, so it sends to {ELSEWHERE}", False),
     f"InstrumentationKey={KEY};IngestionEndpoint=localhost:5324": ("IngestionEndpoint=localhost:5324", False),
 }
 

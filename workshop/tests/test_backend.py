@@ -138,6 +138,7 @@ def test_a_header_that_is_not_sent_is_named_and_its_key_is_not_told_again(
         ("Basic MTI6YQo=", "line break"),
         ("Basic YQ==", "one word"),
         ("Basic MTM6YQ==", "another instance"),
+        ("Basic Og==", "both empty"),
         ("Bearer MTI6YQ==", "Bearer"),
         ("MTI6YQ==", "the key itself"),
     ],
@@ -148,3 +149,11 @@ def test_what_is_wrong_with_a_key_is_said_without_showing_it(sent: str, cause: s
     assert found.rung == "key-refused"
     assert cause in found.why
     assert sent.split()[-1] not in str(found)
+
+
+def test_a_variable_that_the_shell_left_alone_is_named():
+    sent = {"Authorization": "Basic $key"}
+    backend = Backend("http://localhost:5350/otlp", "Basic MTI6YQ==", [("/otlp/v1/traces", sent)])
+    found = climb(Facts("300/800/200", "sh cloud.sh", backend=backend), BACKEND)
+    assert found.rung == "key-refused"
+    assert "did not put $key in" in found.why

@@ -210,7 +210,7 @@ def test_what_is_sent_is_compressed(checkpoint):
         seen=f"{' and '.join(sorted(plain)) or 'nothing'} came without Content-Encoding",
         expected="gzip, for all three signals",
         why="this is your own step of the lesson: what leaves your network is paid by the byte",
-        do="one more variable in src/cloud.sh, for all signals",
+        do="one more variable in src/cloud.sh, for all signals, above the line that starts the app",
     )
 
 

@@ -136,7 +136,9 @@ def came(checkpoint, run, signal, seen, held):
         seen=f"{seen}; {len(run.azure.requests)} uploads came to the address in src/{run.app.facts().script}",
         expected="all that the app told",
         why="each signal has an exporter of its own, and all three have the same name",
-        do=f"OTEL_{signal.upper()}_EXPORTER in src/{run.app.facts().script} needs azure_monitor_opentelemetry_exporter",
+        do=f"OTEL_{signal.upper()}_EXPORTER in src/{run.app.facts().script} needs azure_monitor_opentelemetry_exporter"
+        if run.azure.requests
+        else "compare the address in the connection string with the page's, with http:// and the port, and each …_EXPORTER",
     )
 
 
