@@ -15,6 +15,7 @@ from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage
 
 LESSON = "300/800/200"
 SCHEMES = ("Basic", "Bearer", "ApiKey")
+UNFILLED = re.compile(r"\$\{?[A-Za-z_]\w*\}?")  # a variable that the shell left as it stands
 SIGNAL = re.compile(r"/v1/(?:traces|metrics|logs)")
 
 
@@ -119,7 +120,7 @@ def not_sent_there(f: Facts) -> Diagnosis | None:
         f.backend.url,
         "the app sends elsewhere, and nobody takes it there. What src/run.sh exports wins over what was exported before it; a flag of "
         "the agent wins over both",
-        f"give the endpoint as the flag --exporter_otlp_endpoint, in src/{f.script}",
+        f"give the endpoint as the flag --exporter_otlp_endpoint {f.backend.url}, in src/{f.script}",
         LESSON,
     )
 
@@ -185,7 +186,8 @@ def key_missing(f: Facts) -> Diagnosis | None:
 
 def key_in_script(f: Facts) -> Diagnosis | None:
     for value in _wrong_keys(f):
-        secrets = {part for part in (value.partition(" ")[2], *_decoded(value).split(":")) if len(part) > 5}
+        parts = (value.partition(" ")[2], *_decoded(value).split(":"))
+        secrets = {part for part in parts if len(part) > 5 and not UNFILLED.fullmatch(part)}
         for path, text in f.files.items():
             if any(secret in text for secret in secrets):
                 return Diagnosis(
@@ -303,13 +305,13 @@ def _cause(f: Facts, value: str) -> str:
         )
     if rest.strip("\"'") == key:
         return "it has quotes around it, which the shell did not take away"
+    if UNFILLED.fullmatch(rest):
+        return f"the shell did not put {rest} in: it does so between double quotes, not between single ones"
     if scheme != "Basic":
         return "it is another key than the one that the check has put into the file"
     inside = _decoded(value)
     if inside == ":":
         return "instance and token are both empty: the shell that makes the header has not read the file with the key (`. instance/cloud.env`)"
-    if re.fullmatch(r"\$\{?\w+\}?", rest):
-        return f"the shell did not put {rest} in: it does so between double quotes, not between single ones"
     if inside.endswith("\n"):
         return "a line break was encoded with it: `echo` writes one, `printf %s` does not"
     if inside and ":" not in inside:

@@ -151,9 +151,10 @@ def test_what_is_wrong_with_a_key_is_said_without_showing_it(sent: str, cause: s
     assert sent.split()[-1] not in str(found)
 
 
-def test_a_variable_that_the_shell_left_alone_is_named():
-    sent = {"Authorization": "Basic $key"}
-    backend = Backend("http://localhost:5350/otlp", "Basic MTI6YQ==", [("/otlp/v1/traces", sent)])
-    found = climb(Facts("300/800/200", "sh cloud.sh", backend=backend), BACKEND)
+@pytest.mark.parametrize("wanted, name", [("Basic MTI6YQ==", "$key"), ("ApiKey abcdefgh", "${CLOUD_TOKEN}")])
+def test_a_variable_that_the_shell_left_alone_is_named_and_is_no_key(wanted: str, name: str):
+    sent = {"Authorization": f"{wanted.split()[0]} {name}"}
+    backend = Backend("http://localhost:5350/otlp", wanted, [("/otlp/v1/traces", sent)])
+    found = climb(Facts("300/800/200", "sh cloud.sh", backend=backend, files={"cloud.sh": f'"{name}"'}), BACKEND)
     assert found.rung == "key-refused"
-    assert "did not put $key in" in found.why
+    assert f"did not put {name} in" in found.why
