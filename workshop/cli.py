@@ -606,7 +606,7 @@ def panels(ctx: click.Context, folder: Path) -> None:
 
     Example: workshop panels
     """
-    from workshop.programs import boards
+    from workshop.scenarios import boards
 
     empty = False
     for panel, told, answered in boards.rows(folder):
@@ -627,7 +627,7 @@ def certificate(name: str, svg: TextIO | None, html: TextIO | None) -> None:
     \b
     Examples:
       workshop certificate
-      workshop certificate --name "Ada Lovelace" --svg certificate.svg --html certificate.html
+      workshop certificate --name "Ada Lovelace" --html mine.html
     """
     from workshop.learner import certificate
 
@@ -638,7 +638,7 @@ def certificate(name: str, svg: TextIO | None, html: TextIO | None) -> None:
             say(f"{file.name}: {made.summary}")
     if not svg and not html:
         for line in certificate.lines(made):
-            click.echo(line)  # a table, as it is
+            click.echo(line)  # as it is
         say(f"\n{made.summary}")
 
 
@@ -728,7 +728,7 @@ def break_(ctx: click.Context, seed: int | None, level: str | None, hint: bool, 
 @click.option("--list", "listed", is_flag=True, help="All outages with their answers, for instructors after the class.")
 @click.pass_context
 def incident(ctx: click.Context, seed: int | None, report: Path | None, listed: bool, **answers: str | None) -> None:
-    """Find out, from telemetry alone, what happened in the last five minutes.
+    """Tell by telemetry alone what happened in the last five minutes.
 
     Five minutes of the app's past, with a hidden outage in them, are put into Jaeger, Prometheus and the log store, which must
     be up. Without options it shows the open incident, or begins one that you have not met yet.

@@ -206,7 +206,11 @@ def port_twice(f: Facts) -> Diagnosis | None:
 
 
 def bound_to_localhost(f: Facts) -> Diagnosis | None:
-    compose = next((name for name in f.files if re.search(r"(^|/)(docker-)?compose[\w.-]*\.ya?ml$", name)), "")
+    reads = f.configuration.rpartition("/")[2]
+    contained = [
+        name for name in f.files if re.search(r"(^|/)(docker-)?compose[\w.-]*\.ya?ml$", name) and reads in f.files[name]
+    ]
+    compose = contained[0] if contained else ""
     text = f.files.get(compose, "")
     if "collector" not in text or "ports:" not in text or "network_mode: host" in text:
         return None

@@ -7,8 +7,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from workshop.course.fences import ROOT
-from workshop.programs import boards
 from workshop.programs.program import programs
+from workshop.scenarios import boards
 
 PANEL = {"title": "A", "type": "stat", "datasource": {"uid": "p"}, "targets": [{"expr": "up"}]}
 BOARD = {"uid": "b", "title": "B", "schemaVersion": 41, "panels": [PANEL]}

@@ -13,6 +13,7 @@ import pytest
 from workshop.checks.process import Process, environment
 from workshop.course import lessons
 from workshop.learner import watch
+from workshop.learner.workspace import Workspace
 
 CHECK = """
 import pytest
@@ -100,7 +101,7 @@ def test_each_save_is_checked_and_green_goes_on_to_the_next_lesson(root, watchin
     shows(watching, "Watching src/; the next save checks 100/200.")
     assert "two says" not in watching.output
     assert {path.name for path in (root / "src").iterdir()} == {"mine.txt", "one.txt", "given.txt"}
-    assert json.loads((root / ".saved" / "progress.json").read_text()) == {"current": "100/200", "done": ["100/100"]}
+    assert Workspace(root).progress() == {"current": "100/200", "done": ["100/100"]}
 
 
 def test_an_editor_that_replaces_the_file_is_noticed_and_one_that_writes_twice_makes_one_check(root, watching):

@@ -9,9 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from workshop.checks.sandbox import ADVISOR
-from workshop.programs import boards
 from workshop.programs.instance import ProgramError
-from workshop.scenarios import traffic
+from workshop.scenarios import boards, traffic
 from workshop.scenarios.expected import Expected
 from workshop.scenarios.traffic import Visit
 
