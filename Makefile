@@ -2,8 +2,7 @@
 PYTHON ?= python3
 PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate $(UPGRADE)
 
-# Checks wait more than they work: three at once keep two cores busy.
-PYTEST = .venv/bin/python -m pytest --numprocesses 3 --dist loadgroup
+PYTEST = .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 # What a lesson needs beyond the base set: what is OpenTelemetry's is of the same release train, the rest in any version that fits.
 # Where the file says `# needs …`, it is that, and what that needs beyond the base set.
 OF_LESSONS = $(wildcard [0-9]00/*/requirements.txt [0-9]00/*/*/requirements.txt)

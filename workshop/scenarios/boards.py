@@ -229,7 +229,8 @@ def told(found: list) -> str:
     if hasattr(first, "value"):
         said = f"{first.value:g}"
     elif "callCount" in first:
-        return ", ".join(sorted(f"{call['parent']} → {call['child']}" for call in found))
+        pairs = (f"{call['parent']} → {call['child']}" for call in found if call["parent"] != call["child"])
+        return f"{min(pairs, key=len, default='nobody')}, of {len(found)}"
     else:
         said = ", ".join(first.values())
     return said if len(found) == 1 else f"{said} and {len(found) - 1} more"
