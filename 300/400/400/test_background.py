@@ -4,7 +4,6 @@ import json
 import re
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from html import unescape
