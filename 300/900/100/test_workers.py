@@ -51,8 +51,9 @@ def runs(checkpoint):
     checkpoint.environment |= {"OTEL_METRIC_EXPORT_INTERVAL": f"{INTERVAL * 1000:.0f}", "OTEL_EXPORTER_OTLP_TIMEOUT": "10"}
     with FakeServer(backend, port=checkpoint.sandbox.own_ports[OTLP_HTTP]) as server:
         with checkpoint.serve("sh production.sh") as run.app:
-            run.app.until(lambda: len(workers(run.app)) > 1, patient(2))
-            run.workers = len(workers(run.app))
+            counts = [0]
+            run.app.until(lambda: counts.append(len(workers(run.app))) or counts[-1] > 1, patient(4))
+            run.workers = max(counts)
             run.asked = [run.app.get("/", headers=ALONE) for _ in range(40)]
             run.proxied = run.app.get("/", headers={"X-Forwarded-For": f"{MADE_UP}, {VISITOR}", "X-Forwarded-Proto": "https"})
             run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers)
