@@ -428,6 +428,7 @@ FAULTS = {
         "",
         **{
             "compose.yaml": "services:\n  collector:\n    image: otel/opentelemetry-collector-contrib\n    ports: ['5318:5318']\n"
+            "    volumes: ['./otel/collector.yaml:/etc/otelcol-contrib/config.yaml:ro']\n"
         },
     ),
     "old-component": door(
