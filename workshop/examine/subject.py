@@ -129,6 +129,7 @@ class Subject(Process):
         self._wait_for(lambda: not self.members(), 5)
 
     def _wait_for(self, condition, seconds: float) -> bool:
+        # Not `wait_until`, which is over with the command: a daemon outlives it.
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -238,7 +239,7 @@ def _listen(subject: Subject, plan: Plan, seen: Run) -> None:
             subject.wait(1)  # until its last words are read
             seen.gone, seen.exit_code = True, subject.exit_code
             return
-        time.sleep(pause)
+        time.sleep(pause)  # between two looks at the ports, of which nobody is told
         pause = min(0.1, 1.02 * pause)
 
 

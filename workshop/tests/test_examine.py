@@ -523,6 +523,7 @@ def test_posts_are_sent_only_when_told(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_examination_that_is_interrupted_leaves_no_process(number, tmp_path):
     listening = tmp_path / "listening"
+    # An answer that does not come: the test looks that somebody ends this; should nobody do so, it ends itself at last.
     slow = "import pathlib, time\nHandler.do_GET = lambda self: (pathlib.Path('listening').touch(), time.sleep(60))\n"
     line = program(tmp_path, server(after=slow + SERVE))
     command = [Path(sys.prefix) / "bin" / "workshop", "examine", "--folder", tmp_path, "--", *shlex.split(line)]

@@ -26,7 +26,7 @@ def chat():
     if model not in MODELS:
         return {"error": f"model '{model}' not found"}, 404
     if model == "slow":
-        time.sleep(3)
+        time.sleep(3)  # longer than anybody waits: that is what this model is for
     words = said(model, asked.get("format")).split()
     read = sum(len(message["content"].split()) for message in asked["messages"])
     end = {"done": True, "done_reason": "stop", "prompt_eval_count": read, "eval_count": len(words)}
