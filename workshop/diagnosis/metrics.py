@@ -146,4 +146,4 @@ METRICS = Stage(
     unit_changed,
     nothing_exported,
 )
-POINTS = Stage("POINTS", counted_by_each, series_grow)
+POINTS = Stage("POINTS", callback_failed, counted_by_each, series_grow)
