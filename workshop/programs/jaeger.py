@@ -13,6 +13,8 @@ from workshop.setup.go import GoModule
 from workshop.telemetry.otlp import read_otlp
 from workshop.telemetry.spans import Span
 
+DAY = 24 * 3600  # seconds
+
 
 class Jaeger(Instance):
     """A Jaeger on this machine, or wherever its URL says."""
@@ -38,11 +40,13 @@ class Jaeger(Instance):
         return self._spans(f"/api/v3/traces/{trace_id}")
 
     def traces(self, service: str, operation: str = "", limit: int = 1000) -> list[Span]:
-        """The spans of a service's newest traces. A search by tag is not in `/api/v3` of Jaeger 2.13.
+        """The spans of a service's newest traces of the last 30 days. A search by tag is not in `/api/v3` of Jaeger 2.13.
 
+        In OpenSearch each day has an index; Jaeger asks for all between the times by name, and it refuses some 140 as too long.
         Jaeger counts by arrival, and a batch of 512 spans has no order: below that limit the newest may be cut off."""
         query = {"service_name": service, "num_traces": limit, **({"operation_name": operation} if operation else {})}
-        query |= {"start_time_min": "1970-01-01T00:00:00Z", "start_time_max": "2200-01-01T00:00:00Z"}
+        times = {"start_time_min": time.time() - 30 * DAY, "start_time_max": time.time() + DAY}
+        query |= {name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for name, at in times.items()}
         return self._spans("/api/v3/traces", **{f"query.{name}": value for name, value in query.items()})
 
     def services(self) -> list[str]:
@@ -56,8 +60,7 @@ class Jaeger(Instance):
 
     def dependencies(self) -> list[dict]:
         """Which service calls which in the last day: `{"parent", "child", "callCount"}`. `/api/v3` does not have it."""
-        day = 24 * 3600 * 1000
-        return self._json("data", "/api/dependencies", endTs=int(time.time() * 1000), lookback=day)
+        return self._json("data", "/api/dependencies", endTs=int(time.time() * 1000), lookback=DAY * 1000)
 
     def check(self) -> None:
         self.services()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import urllib.parse
 import urllib.request
 from contextlib import ExitStack
@@ -172,10 +173,11 @@ def jaeger(work):
         provider = TracerProvider(resource=Resource({"service.name": "skewed"}), shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(url)))
         tracer = provider.get_tracer("shop")
-        parent = tracer.start_span("parent", start_time=2_000_000_000)
-        tracer.start_span("early", trace.set_span_in_context(parent), start_time=1_000_000_000).end(1_500_000_000)
+        now, second = time.time_ns(), 1_000_000_000
+        parent = tracer.start_span("parent", start_time=now - 2 * second)
+        tracer.start_span("early", trace.set_span_in_context(parent), start_time=now - 3 * second).end(now - second)
         parent.set_status(trace.StatusCode.ERROR)
-        parent.end(3_000_000_000)
+        parent.end(now)
         provider.shutdown()
         yield jaeger
 
