@@ -62,7 +62,7 @@ endef
 
 # The lessons as a site and as slides. To take the lessons none of this is needed.
 PORT ?= 8000
-.PHONY: serve site slides-pdf test-browser test-docker install-programs install-python install-tests install-site install-browser pins-site
+.PHONY: serve site slides-pdf test-browser test-docker test-opensearch install-programs install-python install-tests install-site install-browser pins-site
 
 serve: install-site  ## the lessons as a site with your progress, drawn anew at each change; PORT=8001 serves it there
 	@$(PYTHON) -m workshop.site serve --port $(PORT)
@@ -79,6 +79,9 @@ test-browser: install-browser install-tests  ## the site and the slides in a rea
 
 test-docker: install install-tests install-programs  ## the way through Docker, with an engine of its own (Linux, root, dockerd)
 	.venv/bin/python -m pytest -rs workshop/tests/docker
+
+test-opensearch: install install-tests install-programs  ## all of 300/900/500 on OpenSearch, killed and counted (a JDK, Maven)
+	.venv/bin/python -m pytest -rs --capture=no workshop/tests/opensearch
 
 install-programs:  # before the tests: one that builds a program meanwhile would be slow, and all beside it
 	@$(PYTHON) -m workshop.programs all

@@ -128,8 +128,8 @@ def test_two_processes_share_a_database_and_outlive_its_end(checkpoint):
 class Chain:
     """Jaeger, two gateways and an agent on the learner's files, and what was sent through them."""
 
-    def __init__(self, checkpoint, stack):
-        self.jaeger = stack(checkpoint.start("jaeger", "otel/jaeger.yaml"))
+    def __init__(self, checkpoint, stack, jaeger="otel/jaeger.yaml"):
+        self.jaeger = stack(checkpoint.start("jaeger", jaeger))
         self.gateways = [stack(checkpoint.start("collector", "otel/gateway.yaml")) for _ in range(2)]
         first, second = (gateway.ports["grpc"] for gateway in self.gateways)
         checkpoint.sandbox.own_ports |= {FIRST: first, SECOND: second}
