@@ -143,6 +143,11 @@ def send(url: str, visits: list[Visit], progress: Callable[[Sent, float], None] 
     return sent
 
 
+def send_one_of_each(url: str) -> list[Request]:
+    """One visit of each kind, one after the other: the order in which they were sent is that in which the app measured them."""
+    return [request for journey in (*MIX, *TROUBLE) for request in send(url, [Visit(0, journey, 1)]).requests]
+
+
 class User:
     """Somebody with a browser: cookies, and the hidden fields of the forms that they fill in."""
 

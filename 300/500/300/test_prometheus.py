@@ -11,7 +11,6 @@ from workshop.checks.rules import asked, play
 from workshop.programs.prometheus import Series
 from workshop.scenarios import traffic
 from workshop.scenarios.expected import STRETCH, Expected, Range, kind
-from workshop.scenarios.traffic import Visit
 
 INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 COUNT = 'http_server_request_duration_seconds_count{job="todo"}'
@@ -73,8 +72,10 @@ def visit(checkpoint) -> Visited:
     checkpoint.environment[INTERVAL] = "200"
     with checkpoint.start("prometheus") as prometheus:
         with checkpoint.serve() as app, traffic.trouble(checkpoint.database, slow_rows=70):
-            requests = traffic.send(app.url, [Visit(0, journey, 1) for journey in (*traffic.MIX, *traffic.TROUBLE)]).requests
-            prometheus.until(lambda: arrived(prometheus) >= len(requests), 3)
+            requests = traffic.send_one_of_each(app.url)
+            prometheus.until(lambda: arrived(prometheus), 3) and prometheus.until(
+                lambda: arrived(prometheus) >= len(requests), 10
+            )
             requests += traffic.send(app.url, traffic.plan(12, 1.8, errors=0.2, slow=0.1)).requests
         silent = [request for request in requests if request.problem]
         checkpoint.must(

@@ -12,7 +12,6 @@ from workshop.checks.sandbox import ADVISOR
 from workshop.programs.instance import ProgramError
 from workshop.scenarios import boards, traffic
 from workshop.scenarios.expected import Expected
-from workshop.scenarios.traffic import Visit
 
 COUNT = 'http_server_request_duration_seconds_count{job="todo"}'
 BUCKETS = 'http_server_request_duration_seconds_bucket{job="todo"}'
@@ -36,8 +35,10 @@ def visited(checkpoint):
     with checkpoint.start("prometheus") as prometheus, checkpoint.start("logs") as logs:
         services = {"jaeger": True}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor", "jaeger": True}
         with checkpoint.serve_together(*services) as (app, _), traffic.trouble(checkpoint.database):
-            requests = traffic.send(app.url, [Visit(0, journey, 1) for journey in (*traffic.MIX, *traffic.TROUBLE)]).requests
-            prometheus.until(lambda: counted(prometheus) >= len(requests), 3)
+            requests = traffic.send_one_of_each(app.url)
+            prometheus.until(lambda: counted(prometheus), 3) and prometheus.until(
+                lambda: counted(prometheus) >= len(requests), 10
+            )
             with closing(sqlite3.connect(checkpoint.database)) as database, database:  # those who come delete what they add
                 database.execute(
                     "INSERT INTO task (text, created_at) VALUES ('Milk', CURRENT_TIMESTAMP), ('Tea', CURRENT_TIMESTAMP)"
