@@ -7,6 +7,7 @@ import pytest
 
 from workshop.checks.app import App
 from workshop.checks.fake_server import FakeServer
+from workshop.checks.process import patient
 from workshop.checks.sandbox import OTLP_HTTP
 from workshop.diagnosis.spans import SPANS
 from workshop.scenarios import cost
@@ -37,8 +38,14 @@ def serve(checkpoint, mode: str) -> Served:
     there.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "60000"
     with FakeServer(port=there.sandbox.own_ports[OTLP_HTTP]) as backend, there.serve(SERVED) as app:
         for _ in range(3):
-            app.get("/")
-        agent, environ = app.under_agent, app.processes()[-1].environ()
+            app.get("/", headers={"Connection": "close"})
+        worker = app.processes()[-1]
+        agent, environ, first = app.under_agent, worker.environ(), worker.parent()
+        if (
+            first in app.processes()
+        ):  # gunicorn's: told alone, for Ctrl-C comes to workers twice, and the second may find a lock closed
+            first.terminate()
+            app.until(lambda: not app.processes(), patient(10))
     queue = int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", DEFAULT))
     return Served(app, agent, queue, backend.stored, sum(request.signal == "traces" for request in backend.requests))
 
