@@ -164,8 +164,8 @@ def show(checkpoint):
             assert int(there.run(uploads).output) > 0
             stack.close()
             alone = app.get("/", traceparent=True)
-            assert app.until(lambda: list(kept.glob("Microsoft-AzureMonitor-*/*/*.blob*")))
-            there.run("ls ")
+            assert app.until(lambda: list(kept.glob("Microsoft-AzureMonitor-*/*/*.lock")))
+            there.run("find ")
     sent_later(there, kept, alone)
 
 

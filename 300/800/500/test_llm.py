@@ -214,7 +214,8 @@ def show(checkpoint):
         with there.serve_together(*services) as (advisor, app):
             page = app.get("/", traceparent=True)
             there.run("curl -s http://localhost:5001/")
-            app.until(lambda: {span.service for span in app.find(page)} == {"todo", "advisor"})
+            served = {("todo", "server"), ("advisor", "server")}
+            app.until(lambda: served <= {(span.service, span.kind) for span in app.find(page)})
             there.run("workshop trace --service", JAEGER_URL=there.jaeger.query_url)
     assert prometheus.until(lambda: prometheus.query(cost), 5)
     used = {way: advisor.histogram(USED, {"gen_ai.token.type": way}).sum for way in TYPES}
