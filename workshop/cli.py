@@ -747,6 +747,8 @@ def incident(ctx: click.Context, seed: int | None, report: Path | None, listed: 
     given = {name: text for name, text in answers.items() if text is not None}
     if given and seed is not None:
         raise click.UsageError("--seed begins an incident; answer the open one without it")
+    if report and (given or seed is not None):
+        raise click.UsageError("--report is for an incident that was solved; give it alone, when all is answered")
     if listed:
         for number, outage in enumerate(scenario.OUTAGES):
             say(f"seed {number}, {number + len(scenario.OUTAGES)}, …: {outage.name}")

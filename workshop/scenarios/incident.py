@@ -29,6 +29,7 @@ from workshop.programs.prometheus import Prometheus
 from workshop.scenarios.clinic import FOLDER, GIVEN_UP, keep
 from workshop.scenarios.outages import CHANGES, OUTAGES, PLACES
 from workshop.scenarios.simulator import MIX, SECONDS, Play
+from workshop.setup.cache import locked
 from workshop.telemetry import waterfall
 from workshop.telemetry.otlp import Telemetry
 from workshop.terminal import say, wrapped
@@ -111,6 +112,11 @@ class Desk:
         """Put an incident into the stores; one that is open is given up. Without a seed it is one that was not met yet.
 
         It is open when all of it has arrived. Raises IncidentError where a store does not answer or take it."""
+        with locked(self.path.with_suffix(".lock"), lambda: progress("Another incident is beginning; waiting …")):
+            self.incidents = _kept(self.path)
+            return self._begin(seed, progress)
+
+    def _begin(self, seed: int | None, progress: Callable[[str], None]) -> Incident:
         if seed is None:
             met = {one.seed % len(OUTAGES) for one in self.incidents if one.alert}
             new = [number for number in range(len(OUTAGES)) if number not in met] or range(len(OUTAGES))
@@ -278,6 +284,8 @@ def _since(play: Play, text: str) -> str:
     seen = play.hit[0].at - play.since  # nobody can know of it before it hits somebody
     if -SINCE_SECONDS <= after <= seen + SINCE_SECONDS:
         return ""
+    if not (play.begin_ns - play.since_ns) / 1e9 - 1 <= after <= (play.end_ns - play.since_ns) / 1e9:
+        return f"it is a time in UTC between {_moment(play.begin_ns)} and {_moment(play.end_ns)}."
     return "it is the moment at which the curve leaves its old course, for good. Draw what the alert is about, step 5 s."
 
 
@@ -304,8 +312,11 @@ def _share(play: Play, text: str) -> str:
     if not 0 <= percent <= 100:
         raise IncidentError(f"{text!r} is no share; write a number of percent from 0 to 100")
     right = play.share * 100
-    if abs(percent - right) <= max(SHARE_POINTS, SHARE_PART * right):
+    within = max(SHARE_POINTS, SHARE_PART * right)
+    if abs(percent - right) <= within:
         return ""
+    if percent <= 1 and abs(percent * 100 - right) <= within:
+        return "it is asked in percent: what Prometheus calls 0.5 is 50."
     return "it is what was hit since then, divided by all requests since then, of all routes and processes."
 
 
@@ -330,7 +341,10 @@ def _trace(play: Play, text: str) -> str:
         return ""
     known = next((request for request in play.requests if request.trace_id == text.lower()), None)
     if known is None:
-        return "no request of this incident has this id."
+        return (
+            f"no request of these five minutes has this id. Where incident {play.seed} was played before, the stores have those "
+            "requests, too: take a later one."
+        )
     if known.at < play.since:
         return "this request came before it began."
     return f"this is a {known.route} to which it did not happen."

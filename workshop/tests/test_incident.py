@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,6 +30,7 @@ from workshop.scenarios.outages import CHANGES, OUTAGES, PLACES
 from workshop.scenarios.simulator import DATABASE, MIX, SECONDS, Play
 from workshop.scenarios.wards import app as ward
 from workshop.scenarios.wards.finding import Finding
+from workshop.setup.cache import locked
 from workshop.telemetry import waterfall
 from workshop.tests.learner import right_answers
 
@@ -188,6 +190,25 @@ def test_what_is_no_answer_is_said_and_not_counted(option, text, words, folder):
     assert not Desk(folder).open.wrong and not Desk(folder).open.right
 
 
+@pytest.mark.parametrize(
+    "question, text, words",
+    [
+        ("since", "00:00:00", "a time in UTC between "),
+        ("share", lambda play: f"{play.share:.3f}", "asked in percent"),
+        ("trace", "0" * 32, "the stores have those requests, too"),
+    ],
+)
+def test_a_wrong_answer_of_a_usual_kind_is_told_what_is_wrong_with_it(question, text, words, folder):
+    desk, play = opened(folder, 2), Play(2, END_NS)
+    assert words in desk.answer(**{question: text(play) if callable(text) else text})[question]
+
+
+def test_a_report_is_not_asked_for_together_with_an_answer(folder):
+    opened(folder, 2)
+    done = CliRunner().invoke(main, ["incident", "--where", "a", "--report", str(folder / "page.html")], prog_name="workshop")
+    assert done.exit_code == 2 and "give it alone" in done.output and not Desk(folder).open.wrong
+
+
 def test_the_way_through_the_command(folder):
     opened(folder, 2)
     say = lambda *arguments: CliRunner().invoke(main, ["incident", *arguments], prog_name="workshop")  # noqa: E731
@@ -235,7 +256,21 @@ def test_a_seed_is_not_mixed_with_itself(folder, monkeypatch):
         Desk(folder).begin(3)
     kept = Desk(folder)
     kept.open.end_ns -= SECONDS * 10**9
+    module.keep(kept.path, kept.incidents)
     assert kept.begin(3) and [one.end for one in kept.incidents] == [GIVEN_UP, ""]
+
+
+def test_two_do_not_begin_at_once(folder, monkeypatch):
+    monkeypatch.setattr(module, "_stores", lambda: {"prometheus": None})
+    monkeypatch.setattr(module, "_send", lambda play, stores: None)
+    monkeypatch.setattr(module, "alert", lambda prometheus, play: "page")
+    told = threading.Event()
+    beginning = threading.Thread(target=Desk(folder).begin, args=(3, lambda line: told.set()))
+    with locked(Desk(folder).path.with_suffix(".lock")):
+        beginning.start()
+        assert told.wait(10) and not Desk(folder).incidents
+    beginning.join(10)
+    assert Desk(folder).open.seed == 3
 
 
 def test_a_record_that_cannot_be_read_is_none(folder):
