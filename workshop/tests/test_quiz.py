@@ -263,11 +263,11 @@ def test_after_a_burst_the_newest_trace_is_still_found(monkeypatch):
     """Jaeger's limit cuts off by arrival, and traces that arrive in one batch have no order among them."""
 
     def span(number: int, span_id: int, **more) -> dict:
-        begun = 1_790_000_000_000_000_000 + 1_000_000 * number
+        begun = first + 1_000_000 * number
         own = {"traceId": f"{number + 1:032x}", "spanId": f"{span_id:016x}", "startTimeUnixNano": str(begun)}
         return {**own, "endTimeUnixNano": str(begun + 1000), **more}
 
-    newest = 399
+    newest, first = 399, time.time_ns()
     numbers = sorted(range(newest + 1), key=lambda number: number * 7919 % 401)  # the newest is neither first nor last
     spans = []
     for number in numbers:

@@ -3,6 +3,8 @@
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from workshop.course import lessons
 from workshop.course.lessons import LessonError
 from workshop.diagnosis.facts import Broken
 from workshop.programs.program import find
-from workshop.setup.ports import is_listening
+from workshop.setup.ports import free_port, is_listening, release
 
 LESSON = "300/300/100"
 
@@ -166,3 +168,16 @@ def test_where_nothing_is_sent_to_a_collector_a_port_is_told_as_the_text_has_it(
     sandbox = copied(mine, tmp_path)
     sandbox.use_ports({OTLP_HTTP: 40001})
     assert sandbox.unswap("refused by localhost:40001") == "refused by localhost:4318"
+
+
+def test_ports_are_kept_from_other_processes_by_one_open_file():
+    held = free_port()
+    before = os.dup(0)
+    mine = {held, *(free_port() for _ in range(50))}
+    after = os.dup(0)
+    os.close(before)
+    os.close(after)
+    assert after == before + 1  # `select` takes none above 1023
+    release([held])  # the one of all these that others may have
+    ask = f"from workshop.setup import ports; ports.RESERVABLE = {sorted(mine)}; print(ports.free_port())"
+    assert int(subprocess.check_output([sys.executable, "-c", ask], text=True, timeout=60)) == held
