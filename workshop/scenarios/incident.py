@@ -417,12 +417,13 @@ def page(incident: Incident, spans: list) -> str:
 <meta name="color-scheme" content="light dark">
 <title>Post-mortem of incident {incident.seed}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:900px;margin:2rem auto;padding:0 1rem}}
-th{{text-align:left;vertical-align:top;padding-right:1.5rem}}</style>
+th{{text-align:left;vertical-align:top;padding-right:1.5rem}} td{{overflow-wrap:anywhere}}
+figure{{margin:0;overflow-x:auto}} figure .waterfall{{max-width:none}}</style>
 <h1>Post-mortem of incident {incident.seed}</h1>
 <table>
 {told}
 </table>
 <h2>The proof</h2>
-{picture}
+<figure tabindex="0">{picture}</figure>
 </html>
 """

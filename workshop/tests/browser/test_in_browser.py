@@ -10,8 +10,12 @@ from playwright.sync_api import Page, expect
 
 from workshop.course import lessons
 from workshop.course.fences import Block
+from workshop.scenarios.incident import SOLVED, Incident
+from workshop.scenarios.incident import page as post_mortem
+from workshop.scenarios.simulator import Play
 from workshop.site import slides
 from workshop.site.pdf import print_decks
+from workshop.tests.learner import right_answers
 
 LESSON = "300/300/100"
 QUIZZES = [f"/{lesson.name}/quiz/" for lesson in lessons.lessons() if "](quiz.md)" in lesson.readme.read_text()]
@@ -137,6 +141,17 @@ def test_a_waterfall_is_readable_on_a_phone_and_opens(visit):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     picture.click()
     page.wait_for_url(re.compile(r"trace\.svg$"))
+
+
+def test_a_post_mortem_fits_a_phone_and_its_picture_is_readable(browser):
+    play = Play(1, 1_795_761_380_000_000_000)
+    incident = Incident(1, play.end_ns, "page: it burns", right_answers(play), end=SOLVED)
+    spans = [span for span in play.spans if span.trace_id == incident.right["trace"]]
+    with browser.new_context(viewport=PHONE) as context:
+        page = context.new_page()
+        page.set_content(post_mortem(incident, spans))
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert page.locator("figure").evaluate("box => box.scrollWidth > box.clientWidth")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
