@@ -21,6 +21,7 @@ class Examined:
 
 
 def examined(checkpoint) -> Examined:
+    checkpoint.sandbox.use_ports()  # as an app that is served has: what else runs here may have the text's
     said = checkpoint.run(EXAMINE, whole=True, OTEL_BSP_SCHEDULE_DELAY=LONG).output
     found = json.loads(said[said.index("{") :])
     rules = {rule["id"]: rule for rule in found["rules"]}
@@ -92,6 +93,7 @@ def test_nothing_hides_in_it(checkpoint):
 def show(checkpoint):
     """What the page shows of the app before anything was changed."""
     there = checkpoint.on_the_way("workshop examine --folder mine -- sh run.sh")
+    there.sandbox.use_ports()
     there.run("workshop examine --folder mine -- sh run.sh")
     there.run("OTEL_SERVICE_NAME=mine workshop examine --folder mine -- opentelemetry-instrument sh run.sh")
     there.run("OTEL_METRICS_EXPORTER=none")
