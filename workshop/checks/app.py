@@ -17,7 +17,7 @@ from workshop.checks.browser import Browser
 from workshop.checks.logs import Logs
 from workshop.checks.metrics import Metrics
 from workshop.checks.privacy import Privacy
-from workshop.checks.process import Process
+from workshop.checks.process import Process, patient
 from workshop.checks.sandbox import JAEGER_QUERY, OTLP_GRPC, OTLP_HTTP
 from workshop.checks.stored import Stored
 from workshop.checks.traces import Traces
@@ -99,6 +99,25 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
                 self._stopped = self._process.wait(STOP_SECONDS)
         finally:
             self._process.kill()
+
+    def terminate(self) -> None:
+        """End a server of several processes as a service manager does: SIGTERM to the first, which tells the others.
+
+        Ctrl-C reaches gunicorn's workers twice, from the terminal and from the first process, and the second may find a lock
+        that the first has closed; such a worker is ended by force after half a minute."""
+        import psutil
+
+        parents = {}
+        for process in self.processes():
+            try:
+                if "python" in process.exe():
+                    parents[process] = process.parent()
+            except psutil.Error:
+                pass  # it has ended
+        first = {parent for parent in parents.values() if parent in parents and parents[parent] not in parents}
+        for process in first:
+            process.terminate()
+        psutil.wait_procs(first, patient(STOP_SECONDS))
 
     def processes(self) -> list:
         """The running processes of the app, as psutil knows them."""

@@ -7,7 +7,6 @@ import pytest
 
 from workshop.checks.app import App
 from workshop.checks.fake_server import FakeServer
-from workshop.checks.process import patient
 from workshop.checks.sandbox import OTLP_HTTP
 from workshop.diagnosis.spans import SPANS
 from workshop.scenarios import cost
@@ -39,13 +38,8 @@ def serve(checkpoint, mode: str) -> Served:
     with FakeServer(port=there.sandbox.own_ports[OTLP_HTTP]) as backend, there.serve(SERVED) as app:
         for _ in range(3):
             app.get("/", headers={"Connection": "close"})
-        worker = app.processes()[-1]
-        agent, environ, first = app.under_agent, worker.environ(), worker.parent()
-        if (
-            first in app.processes()
-        ):  # gunicorn's: told alone, for Ctrl-C comes to workers twice, and the second may find a lock closed
-            first.terminate()
-            app.until(lambda: not app.processes(), patient(10))
+        agent, environ = app.under_agent, app.processes()[-1].environ()
+        app.terminate()
     queue = int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", DEFAULT))
     return Served(app, agent, queue, backend.stored, sum(request.signal == "traces" for request in backend.requests))
 

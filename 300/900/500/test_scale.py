@@ -47,6 +47,7 @@ def served(checkpoint):
                     run.away = run.app.get("/", wanted=500, headers=ALONE)
                     checkpoint.run("DATABASE")
                     run.after = ask_all(run.app, backend)
+                run.app.terminate()
             run.spans = backend.stored.spans
             if checkpoint.showing:
                 checkpoint.run("python arithmetic.py")
