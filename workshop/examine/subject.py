@@ -134,7 +134,7 @@ class Subject(Process):
         while not condition():
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.02)
+            time.sleep(0.02)  # between two looks: of another's processes nobody is told
         return True
 
     def _signal(self, number: int) -> None:
