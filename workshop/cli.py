@@ -839,7 +839,7 @@ def environment(requirements: tuple[Path, ...]) -> None:
     """Print the folder of an environment with the packages of FILEs.
 
     It holds what they pin and nothing else, is made at first use, and kept in your cache.
-    A FILE is named as it is from the repository's root.
+    A FILE is named as it is from the repository's root. How far it is, only a terminal is told.
 
     \b
     Example:
@@ -847,11 +847,15 @@ def environment(requirements: tuple[Path, ...]) -> None:
     """
     from workshop.setup.environments import EnvironmentFailed, environment_of
 
+    def progress(line: str) -> None:
+        if sys.stderr.isatty():  # what a script prints into a file or a pipe stays its own
+            say(line, to_stderr=True)
+
     files = [lessons.ROOT / file for file in requirements]
     if missing := next((file for file in files if not file.is_file()), None):
         raise UserError(f"there is no file {missing}; name one as it is from {lessons.ROOT}")
     try:
-        folder = environment_of(*files, progress=lambda line: say(line, to_stderr=True))
+        folder = environment_of(*files, progress=progress)
         click.echo(folder)  # as it is
     except EnvironmentFailed as error:
         raise UserError(str(error)) from None

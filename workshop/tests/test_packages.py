@@ -48,6 +48,13 @@ def test_the_command_takes_several_files_for_one_environment(made: list):
     assert [files for _, files in made] == [["requirements.txt", "old-requirements.txt"]]
 
 
+def test_only_a_terminal_is_told_how_far_it_is(made: list, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(environments, "make_environment", lambda *_, progress: progress("installing"))
+    assert CliRunner().invoke(main, ["environment", OLD]).stderr == ""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True, raising=False)
+    assert CliRunner().invoke(main, ["environment", OLD]).stderr == "installing\n"
+
+
 def test_a_file_that_is_not_there_is_named(made: list):
     done = CliRunner().invoke(main, ["environment", "300/400/600/none.txt"])
     assert (done.exit_code, done.stdout, made) == (1, "", [])
