@@ -112,6 +112,13 @@ class Checkpoint:
         env = {**self.environment, **more}
         return warm.environment(env, self.active, self.folder) if self.turn else env
 
+    def make_environment(self, *files: str) -> None:
+        """Make what `workshop environment` with these files prints, before an app that runs in it is waited for.
+
+        Raises Broken when it cannot be made."""
+        expected, why = f"an environment with {' and '.join(files)}", "it is filled once, from the package index"
+        _made(self.lesson, expected, why, *(self.lesson.root / file for file in files))
+
     @property
     def active(self) -> Path:
         """The virtual environment in which the app runs: the one whose commands its shell finds."""
@@ -454,25 +461,23 @@ def packages(lesson: Lesson) -> Path:
     """The virtual environment for a lesson's checks: this one, unless lessons up to it bring a `requirements.txt`.
 
     Then it is one of base and those files, kept in the user's cache by content. Raises Broken when it cannot be made."""
-    from workshop.setup.environments import EnvironmentFailed
-
     before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
     files = [f for f in (other.folder / "requirements.txt" for other in before) if f.exists()]
     if not files:
         return Path(sys.prefix)
+    expected, why = "an environment with the packages of the lessons so far", "this lesson needs more packages than the base"
+    return _made(lesson, expected, why, lesson.root / "requirements.txt", *files)
+
+
+def _made(lesson: Lesson, expected: str, why: str, *files: Path) -> Path:
+    """The environment of these files, which is made where it is not there. Raises Broken when it cannot be."""
+    from workshop.setup.environments import EnvironmentFailed
+
     try:
-        return _environment(lesson.root / "requirements.txt", *files)
+        return _environment(*files)
     except EnvironmentFailed as error:
-        raise Broken(
-            Diagnosis(
-                "environment",
-                str(error),
-                "an environment with the packages of the lessons so far",
-                "this lesson needs more packages than the base",
-                f"workshop check {lesson.name}, once the cause is mended",
-                lesson.name,
-            )
-        ) from None
+        do = f"workshop check {lesson.name}, once the cause is mended"
+        raise Broken(Diagnosis("environment", str(error), expected, why, do, lesson.name)) from None
 
 
 @cache

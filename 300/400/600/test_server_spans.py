@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from workshop.setup.environments import EnvironmentFailed, environment_of
-
 SERVE = "SERVER='python serve.py' sh run.sh"
 INTERNAL, SERVER = ({"internal"}, 1), ({"server"}, 3)
 # What each command makes of three requests, and how the lesson counts it.
@@ -89,12 +87,7 @@ def december_2024(checkpoint):
     """A copy and a command for each run with the releases of that time; none where Python is too new for them."""
     if sys.version_info >= (3, 14):
         return []
-    old = checkpoint.lesson.folder / "old-requirements.txt"
-    try:
-        environment_of(old, progress=lambda line: print(f"{checkpoint.lesson.name}: {line}", file=sys.__stderr__))
-    except EnvironmentFailed as error:
-        expected, why = "an environment of the old releases", "it is filled once, from the package index"
-        checkpoint.must(False, "environment", str(error), expected, why, "mend the cause, and check again")
+    checkpoint.make_environment("300/400/600/old-requirements.txt")
     return [(checkpoint.on_the_way(command), command) for command in DECEMBER_2024]
 
 

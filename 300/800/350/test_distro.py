@@ -1,6 +1,5 @@
 """With Azure's distro every request arrives, with its statements; and how many arrive when nobody says so."""
 
-import sys
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -10,7 +9,6 @@ from workshop.checks.ingestion import Ingestion
 from workshop.checks.process import patient
 from workshop.course.requirements import requirements
 from workshop.diagnosis.spans import SPANS
-from workshop.setup.environments import EnvironmentFailed, environment_of
 from workshop.setup.ports import free_port
 
 INGESTION, COMMAND = 5324, "sh distro.sh"
@@ -70,7 +68,7 @@ def test_every_request_arrives_with_its_statements_and_nobody_else_is_asked(chec
 
 def asked(checkpoint):
     """One run: sixty requests as quickly as they come, then some pages."""
-    environment(checkpoint)
+    checkpoint.make_environment("300/800/350/distro-requirements.txt")
     checkpoint.fence()
     with Ingestion() as azure:
         checkpoint.sandbox.own_ports[INGESTION] = azure.port
@@ -91,16 +89,6 @@ def kept(checkpoint):
     folder = checkpoint.folder.with_name("kept")
     folder.mkdir(exist_ok=True)
     return folder
-
-
-def environment(checkpoint):
-    """Azure's distro in an environment of its own, made before an app is waited for."""
-    try:
-        file = checkpoint.lesson.folder / "distro-requirements.txt"
-        environment_of(file, progress=lambda line: print(f"{checkpoint.lesson.name}: {line}", file=sys.__stderr__))
-    except EnvironmentFailed as error:
-        expected, why = "an environment of the distro", "it is filled once, from the package index"
-        checkpoint.must(False, "environment", str(error), expected, why, "mend the cause, and check again")
 
 
 def show(checkpoint):

@@ -46,6 +46,8 @@ def watched(checkpoint):
         why="this lesson writes it",
         do="write src/watching.py as this page has it",
     )
+    for name in ("openai", "pinned"):
+        checkpoint.make_environment(f"300/800/550/{name}-requirements.txt")
     made = {name: install(checkpoint.folder.parent / "made" / name, name) for name in MADE}
     with ThreadPoolExecutor() as pool:
         runs = {
@@ -125,6 +127,7 @@ def test_one_that_breaks_in_another_way_hides_no_other(checkpoint):
 
 def show(checkpoint):
     """What the page shows and its table says, by asking the parrot in each environment."""
+    checkpoint.make_environment("300/800/550/traceloop-requirements.txt")
     checkpoint.on_the_way("sh with.sh openai python watching.py").run("sh with.sh openai python watching.py")
     checkpoint.environment["OLLAMA_HOST"] = f"http://127.0.0.1:{checkpoint.sandbox.own_ports[OLLAMA]}"
     with checkpoint.serve("flask --app parrot run", port=OLLAMA):
