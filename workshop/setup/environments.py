@@ -64,8 +64,7 @@ def environment_of(*requirements: Path, progress: Progress) -> Path:
     It is made at first use, and mended when it does not work any more. Raises EnvironmentFailed."""
     content = hashlib.sha256(b"\0".join(file.read_bytes() for file in requirements)).hexdigest()[:16]
     folder = cache_folder() / "environments" / f"{sys.version_info.major}.{sys.version_info.minor}-{content}"
-    waits = lambda: progress("another process is at it; waiting")  # noqa: E731
-    with locked(folder.with_name(f"{folder.name}.lock"), waits, quiet=5):  # to look at what is all there takes half a second
+    with locked(folder.with_name(f"{folder.name}.lock"), lambda: progress("another process is at it; waiting")):
         make_environment(folder, *requirements, progress=progress)
     return folder
 
