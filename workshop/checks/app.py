@@ -103,8 +103,9 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
     def terminate(self) -> None:
         """End a server of several processes as a service manager does: SIGTERM to the first, which tells the others.
 
-        Ctrl-C reaches gunicorn's workers twice, from the terminal and from the first process, and the second may find a lock
-        that the first has closed; such a worker is ended by force after half a minute."""
+        Ctrl-C reaches gunicorn's workers twice, from the terminal and from the first process. Where the second interrupts
+        `ThreadPoolExecutor.shutdown` in `handle_quit` of a worker with threads, it waits for the lock that it holds itself, until
+        it is ended by force after half a minute: 8 of 80 stops of gunicorn 27.0.1 with telemetry, and none of 40 by SIGTERM."""
         import psutil
 
         parents = {}

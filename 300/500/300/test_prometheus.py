@@ -73,9 +73,8 @@ def visit(checkpoint) -> Visited:
     with checkpoint.start("prometheus") as prometheus:
         with checkpoint.serve() as app, traffic.trouble(checkpoint.database, slow_rows=70):
             requests = traffic.send_one_of_each(app.url)
-            prometheus.until(lambda: arrived(prometheus), 3) and prometheus.until(
-                lambda: arrived(prometheus) >= len(requests), 10
-            )
+            if prometheus.until(lambda: arrived(prometheus), 3):
+                prometheus.until(lambda: arrived(prometheus) >= len(requests), 10)
             requests += traffic.send(app.url, traffic.plan(12, 1.8, errors=0.2, slow=0.1)).requests
         silent = [request for request in requests if request.problem]
         checkpoint.must(

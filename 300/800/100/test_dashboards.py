@@ -36,9 +36,8 @@ def visited(checkpoint):
         services = {"jaeger": True}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor", "jaeger": True}
         with checkpoint.serve_together(*services) as (app, _), traffic.trouble(checkpoint.database):
             requests = traffic.send_one_of_each(app.url)
-            prometheus.until(lambda: counted(prometheus), 3) and prometheus.until(
-                lambda: counted(prometheus) >= len(requests), 10
-            )
+            if prometheus.until(lambda: counted(prometheus), 3):
+                prometheus.until(lambda: counted(prometheus) >= len(requests), 10)
             with closing(sqlite3.connect(checkpoint.database)) as database, database:  # those who come delete what they add
                 database.execute(
                     "INSERT INTO task (text, created_at) VALUES ('Milk', CURRENT_TIMESTAMP), ('Tea', CURRENT_TIMESTAMP)"

@@ -87,8 +87,10 @@ def one_more(run, backend, server, first):
     run.app.until(lambda: set(workers(run.app)) - known, patient(2))
     try:
         ask_until(run.app, lambda: backend.serving - run.first)
-    except Broken:  # of the spans, too, it may have a lock that is closed
-        run.hangs = True
+    except Broken as broken:  # of the spans, too, it may have a lock that is closed
+        run.hangs = backend.caught and broken.diagnosis.rung == "does-not-answer"
+        if not run.hangs:
+            raise
     run.newest = backend.serving - run.first
     run.told = server.until(lambda s: run.newest & tellers(s.stored.metrics), patient(1.5))
     if (run.newest or run.hangs) and not run.told:

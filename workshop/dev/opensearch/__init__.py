@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workshop.programs.instance import Instance
+from workshop.programs.instance import Instance, ProgramError
 from workshop.programs.lifecycle import start
 from workshop.programs.program import Port, Program
 from workshop.setup.cache import cache_folder, locked
@@ -33,7 +33,10 @@ OPENSEARCH = Program(
 
 
 def jars() -> Path:
-    """The folder with all jars of `pom.xml`, in the user's cache. Raises Unavailable, with the reason in one line."""
+    """The folder with all jars of `pom.xml`, in the user's cache.
+
+    Raises Unavailable where Java or Maven is missing, and ProgramError when Maven fails: offline it says of every jar just what it
+    says of a version that there is not."""
     for tool in ("java", "javac", "mvn"):
         if not shutil.which(tool):
             raise Unavailable(f"{tool} is not installed")
@@ -46,14 +49,14 @@ def jars() -> Path:
                 goal = ["dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
                 run(["mvn", "-B", "-q", "-C", "-f", POM, "-l", log, *goal])
             except CommandFailed as error:
-                raise Unavailable(f"Maven: {next(iter(log.read_text().splitlines()), error)}") from None
+                raise ProgramError(f"Maven: {next(iter(log.read_text().splitlines()), error)}") from None
             os.replace(partial, folder)
     return folder
 
 
 @contextmanager
 def opensearch() -> Iterator[Instance]:
-    """One node on free ports. Raises Unavailable where it cannot be had, and ProgramError when it does not start."""
+    """One node on free ports. Raises as `jars` does, and ProgramError when it does not start."""
     settings = {"CLASSPATH": f"{jars()}/*"}
     with tempfile.TemporaryDirectory(prefix="workshop-opensearch-") as folder:
         with start(OPENSEARCH, Path(shutil.which("java")), Path(folder), configuration=NODE, settings=settings) as node:
