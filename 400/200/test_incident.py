@@ -59,7 +59,7 @@ def found_out(checkpoint):
         (share,) = (one.value for one in ask("sum(increase("))
         rows = behind[1].query(checkpoint.block("query", "deployment.environment.name").text)
         assert [row["service.instance.id"] for row in rows] == [sick]
-        trace = re.search("[0-9a-f]{32}", run("workshop trace $(curl").output)[0]
+        trace = re.search("[0-9a-f]{32}", run("workshop trace").output)[0]
         assert run("workshop incident --where e --change g").exit_code == 0
         told = {
             "since": datetime.fromtimestamp(since, timezone.utc).strftime("%H:%M:%S"),

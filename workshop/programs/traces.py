@@ -19,7 +19,9 @@ def find(trace_id: str | None, log: Path | None = None, service: str = "todo", n
     """The spans of one trace. Without an id: the newest with a span of this `name`, or the newest request for a page.
 
     Raises NoTrace, and ProgramError when Jaeger does not answer."""
-    wanted = (trace_id or "").lower().removeprefix("0x")
+    if trace_id is not None and not trace_id.strip():
+        raise NoTrace("The TRACE_ID is empty. Did a command between $( and ) find one? Run it alone, and see what it prints.")
+    wanted = (trace_id or "").strip().lower().removeprefix("0x")
     if log:
         spans, where = read_console(log.read_text(encoding="utf-8", errors="replace")).spans, str(log)
     else:

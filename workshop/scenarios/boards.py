@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel of a board: what it asks of the data source with the id `source`. `where` names its file and its title."""
+    """A panel of a board: what it asks of the data source with the id `source`, and shows. `where` names its file and its title."""
 
     title: str
     where: str
@@ -183,8 +183,10 @@ def _panel(read: object, where: str) -> Panel:
     targets = read.get("targets")
     if not isinstance(targets, list) or not targets:
         raise BoardError(where, "a panel without targets asks nothing")
-    questions = tuple(_question(target, where) for target in targets)
-    names = [target["refId"] for target in targets if "refId" in target]
+    questions = tuple(_question(target, where) for target in targets if not (isinstance(target, dict) and target.get("hide")))
+    if not questions:
+        raise BoardError(where, "each of its targets is hidden, and so it shows nothing")
+    names = [target["refId"] for target in targets if isinstance(target, dict) and "refId" in target]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BoardError(where, f"two targets have the refId {twice}; Grafana keeps the answer of one")
     return Panel(str(read["title"]), where, source["uid"], questions)

@@ -47,6 +47,7 @@ def test_every_command_has_a_help_with_an_example(learner):
         ("check", ["which lesson?", "workshop start"]),
         ("undo", ["nothing to undo"]),
         ("trace --log nothing.log", ["nothing.log", "does not exist"]),
+        ("trace ''", ["TRACE_ID is empty", "see what it prints"]),
         ("trace --log README.md", ["README.md has no trace", "ask the app"]),
         ("metrics --log README.md", ["README.md has no metric", "Ctrl-C"]),
         ("quiz 300/300/100", ["has no quiz"]),

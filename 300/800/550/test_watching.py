@@ -1,6 +1,7 @@
 """An instrumentation that cannot be loaded is found and named, and one that has nothing to watch is no fault."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -25,6 +26,8 @@ ASKING = [
     (f"pinned {AGENT} python ask.py openai", {}),
     (f"pinned {AGENT} python ask.py openai", LATEST),
 ]
+# What Python says last of an error that nobody has caught.
+DIED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception)(?::.*)?\Z", re.MULTILINE)
 # Two instrumentations of the check's own: one breaks in a way of its own, the library of the other is not there.
 MADE = {
     "broken_one": ("", 'raise RuntimeError("broken for good")'),
@@ -46,6 +49,14 @@ def watched(checkpoint):
         why="this lesson writes it",
         do="write src/watching.py as this page has it",
     )
+    checkpoint.must(
+        (checkpoint.folder / "with.sh").is_file(),
+        "no-with-sh",
+        seen="no src/with.sh",
+        expected="the script that was given with this lesson",
+        why="it runs a command in an environment of this lesson",
+        do="cp 300/800/550/src/with.sh src/",
+    )
     for name in ("openai", "pinned"):
         checkpoint.make_environment(f"300/800/550/{name}-requirements.txt")
     made = {name: install(checkpoint.folder.parent / "made" / name, name) for name in MADE}
@@ -55,7 +66,17 @@ def watched(checkpoint):
             "well": pool.submit(run, checkpoint, "pinned", made["idle_one"]),
             "broken": pool.submit(run, checkpoint, "pinned", made["broken_one"]),
         }
-    return {how: ran.result() for how, ran in runs.items()}
+    runs = {how: ran.result() for how, ran in runs.items()}
+    died = DIED.search(runs["well"].said) or DIED.search(runs["silent"].said)
+    checkpoint.must(
+        not died,
+        "watching-dies",
+        seen=f"src/watching.py ends with\n{died and died.string[-300:]}",
+        expected="a line for each instrumentation, whatever becomes of one",
+        why="an error that nobody catches ends it before it has looked at the others",
+        do="mend the line that it names, or catch the error there",
+    )
+    return runs
 
 
 def install(folder, name):
@@ -73,7 +94,7 @@ def run(checkpoint, environment, path=""):
     """What `watching.py` says in an environment, and its status."""
     command = checkpoint.block("command", "sh with.sh openai python watching.py").text.replace("openai", environment)
     process = ended(checkpoint, command, PYTHONPATH=str(path))
-    return SimpleNamespace(said=process.output, status=process.exit_code)
+    return SimpleNamespace(said=process.output.strip(), status=process.exit_code)
 
 
 @pytest.mark.before("not-written")
