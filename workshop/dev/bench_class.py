@@ -1,11 +1,12 @@
-"""`make bench-class`: how many learners one Jaeger of `workshop up` carries, all spans kept. A table and no test.
+"""`make bench-class`: how many learners one Jaeger of `workshop up` carries, all spans kept; and how many a Collector does, whose
+Jaeger writes into OpenSearch (where Java and Maven are). Two tables and no test.
 
 The apps are simulated. The finished app answers one request under the agent, and what it exports is kept. Each simulated app is a
 service of its own; every five seconds, as the SDK's batch processor does, it posts what its requests since then would have been:
 copies of that export, in OTLP as protobuf over HTTP by a connection that it keeps, with new ids and the time of now. At one rate
 after the other, from one request a second for each app, until the first span is lost: refused, not taken within the exporter's ten
-seconds, or accepted and not in Jaeger. Only the newest are asked for: it forgets the oldest on purpose, after the time in the last
-column. Above 20 requests a second an SDK would send sooner, for a batch is full at 512 spans."""
+seconds, or accepted and not in Jaeger 30 seconds later. Only the newest are asked for: a Jaeger without a store forgets the oldest on
+purpose, after the time in the last column. Above 20 requests a second an SDK would send sooner, for a batch is full at 512 spans."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -29,10 +32,15 @@ from workshop.checks.fake_server import FakeServer
 from workshop.checks.sandbox import END, OTLP_HTTP
 from workshop.course import lessons
 from workshop.course.fences import ROOT
-from workshop.programs.instance import ProgramError
-from workshop.programs.jaeger import JAEGER, for_checks
+from workshop.dev.opensearch import opensearch
+from workshop.programs.collector import COLLECTOR
+from workshop.programs.instance import Instance, ProgramError
+from workshop.programs.jaeger import JAEGER
+from workshop.programs.lifecycle import for_checks, port_settings
+from workshop.setup.downloads import Unavailable
 
 BATCH, TIMEOUT = 5, 10  # seconds, of the SDK
+PATIENCE = 30  # seconds, until a queue and a store have what was accepted
 LATE = 1  # so much behind its time an app is no longer one request a second
 ASKED, NEWEST = 200, 5000
 RATES = 1, 2, 4, 8, 16, 32, 64, 128
@@ -126,13 +134,13 @@ def learners(
     return lost, late, left
 
 
-def step(jaeger, template: bytes, apps: int, rate: int, seconds: float) -> tuple[int, int, float, float]:
-    """One rate: requests that were lost or sent late, Jaeger's memory (MB), and the p99 of a question (ms)."""
-    spans = len(spans_of(ExportTraceServiceRequest.FromString(template)))
-    process, memory, questions = psutil.Process(jaeger.process.pid), 0.0, []
+def step(way: list[Instance], template: bytes, apps: int, rate: int, seconds: float) -> tuple[int, int, float, float]:
+    """One rate: requests that were lost or sent late, the memory of all on the way (MB), and the p99 of a question to Jaeger (ms)."""
+    spans, door, jaeger = len(spans_of(ExportTraceServiceRequest.FromString(template))), way[0], way[-1]
+    processes, memory, questions = [psutil.Process(one.process.pid) for one in way], 0.0, []
     with ProcessPoolExecutor(PROCESSES) as pool:
         parts = [
-            pool.submit(learners, template, jaeger.http_port, list(range(first, apps, PROCESSES)), rate, seconds)
+            pool.submit(learners, template, door.ports["http"], list(range(first, apps, PROCESSES)), rate, seconds)
             for first in range(PROCESSES)
         ]
         while not all(part.done() for part in parts):
@@ -142,39 +150,74 @@ def step(jaeger, template: bytes, apps: int, rate: int, seconds: float) -> tuple
             except ProgramError:
                 pass  # it took its five seconds
             questions.append(time.monotonic() - begun)
-            memory = max(memory, process.memory_info().rss / 1e6)
+            memory = max(memory, sum(process.memory_info().rss for process in processes) / 1e6)
             threading.Event().wait(0.1)
         done = [part.result() for part in parts]
     newest = [trace_id for _, trace_id in sorted(pair for _, _, left in done for pair in left)[-NEWEST:]]
-    asked = random.sample(newest, min(ASKED, len(newest)))
-    missing = sum(len(jaeger.trace(trace_id)) < spans for trace_id in asked)
-    lost, late = sum(part[0] for part in done) + missing, sum(part[1] for part in done)
+    missing = set(random.sample(newest, min(ASKED, len(newest))))
+
+    def all_there() -> bool:
+        missing.difference_update([trace_id for trace_id in missing if len(jaeger.trace(trace_id)) >= spans])
+        return not missing
+
+    jaeger.until(all_there, PATIENCE)
+    lost, late = sum(part[0] for part in done) + len(missing), sum(part[1] for part in done)
     return lost, late, memory, statistics.quantiles(questions, n=100)[-1] * 1000
+
+
+@contextmanager
+def jaeger_alone() -> Iterator[list[Instance]]:
+    """The Jaeger of `workshop up`."""
+    with for_checks(JAEGER) as jaeger:
+        yield [jaeger]
+
+
+@contextmanager
+def with_a_store() -> Iterator[list[Instance]]:
+    """The Collector of `workshop up`, OpenSearch, and between them the Jaeger of lesson 300/900/500."""
+    with (
+        opensearch() as store,
+        for_checks(
+            JAEGER, lessons.find("300/900/500").folder / "src/scale/jaeger-opensearch.yaml", {"OPENSEARCH": store.url}
+        ) as jaeger,
+        for_checks(COLLECTOR, ROOT / COLLECTOR.default, port_settings(JAEGER, jaeger.ports)) as collector,
+    ):
+        yield [collector, store, jaeger]
 
 
 @click.command()
 @click.option("--apps", default=200, show_default=True)
 @click.option("--seconds", default=60, show_default=True, help="How long each rate lasts.")
-def main(apps: int, seconds: int) -> None:
+@click.option("--rates", default=",".join(map(str, RATES)), show_default=True, help="Requests a second of each app.")
+def main(apps: int, seconds: int, rates: str) -> None:
     """Measure, and print a row for each rate."""
     template = one_export()
-    spans = len(spans_of(ExportTraceServiceRequest.FromString(template)))
+    print(f"{apps} apps; a request has {len(spans_of(ExportTraceServiceRequest.FromString(template)))} spans, ", end="")
+    print(f"{len(template)} bytes; {seconds} s at each rate")
     remembered = int(re.search(r"max_traces: (\d+)", (ROOT / JAEGER.configuration).read_text(encoding="utf-8"))[1])
-    print(f"{apps} apps; a request has {spans} spans, {len(template)} bytes; {seconds} s at each rate")
+    for way, kept in (jaeger_alone, remembered), (with_a_store, 0):
+        try:
+            with way() as programs:
+                print(f"\n{', '.join(str(one.program) for one in programs)}")
+                climb(programs, template, apps, seconds, map(int, rates.split(",")), kept)
+        except Unavailable as why:
+            print(f"\nNot measured with OpenSearch: {why}")
+
+
+def climb(way: list[Instance], template: bytes, apps: int, seconds: int, rates: Iterator[int], remembered: int) -> None:
+    """A row for each rate, until something is lost or this machine cannot make the load."""
+    spans = len(spans_of(ExportTraceServiceRequest.FromString(template)))
     print(
-        f"{'each, requests/s':>16} {'spans/s':>9} {'requests lost':>14} {'late':>6} {'Jaeger MB':>10} {'question p99 ms':>16} {'forgets after s':>16}"
+        f"{'each, requests/s':>16} {'spans/s':>9} {'requests lost':>14} {'late':>6} {'MB':>6} {'question p99 ms':>16} {'forgets after s':>16}"
     )
-    with for_checks() as jaeger:
-        for rate in RATES:
-            lost, late, memory, p99 = step(jaeger, template, apps, rate, seconds)
-            print(
-                f"{rate:>16} {apps * rate * spans:>9} {lost:>14} {late:>6} {memory:>10.0f} {p99:>16.0f} {remembered / (apps * rate):>16.0f}",
-                flush=True,
-            )
-            if late:
-                print("Late: this machine cannot make the load. What is lost may be so for want of a faster one.")
-            if lost or late:
-                break
+    for rate in rates:
+        lost, late, memory, p99 = step(way, template, apps, rate, seconds)
+        forgets = f"{remembered / (apps * rate):.0f}" if remembered else "-"
+        print(f"{rate:>16} {apps * rate * spans:>9} {lost:>14} {late:>6} {memory:>6.0f} {p99:>16.0f} {forgets:>16}", flush=True)
+        if late:
+            print("Late: this machine cannot make the load. What is lost may be so for want of a faster one.")
+        if lost or late:
+            break
 
 
 if __name__ == "__main__":
