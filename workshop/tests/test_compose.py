@@ -64,6 +64,14 @@ def test_without_a_name_it_is_jaeger_alone():
     }
 
 
+def test_what_a_page_starts_by_name_is_there():
+    pages = {path: path.read_text(encoding="utf-8") for path in ROOT.glob("[1-4]00/**/*.md")}
+    started = r"^docker compose (?:up(?: -\S+)*|exec(?: -\S+)*) ([a-z][\w-]*)"
+    named = {(path, name) for path, text in pages.items() for name in re.findall(started, text, re.MULTILINE)}
+    assert "llm" in {name for _, name in named}
+    assert {(path, name) for path, name in named if name not in compose()["services"]} == set()
+
+
 @pytest.mark.parametrize("program", CONTAINED, ids=lambda program: program.name)
 class TestEachProgram:
     def test_its_container_is_the_pinned_version(self, program: Program):
