@@ -144,11 +144,11 @@ class _Quiet(WSGIRequestHandler):
         """What it was asked is kept, not printed."""
 
 
-# Of each signal: the request, its response, and what the response calls those that were not taken.
-SIGNALS: dict[str, tuple[type[Message], type[Message], str]] = {
-    "traces": (traces.ExportTraceServiceRequest, traces.ExportTraceServiceResponse, "rejected_spans"),
-    "metrics": (metrics.ExportMetricsServiceRequest, metrics.ExportMetricsServiceResponse, "rejected_data_points"),
-    "logs": (logs.ExportLogsServiceRequest, logs.ExportLogsServiceResponse, "rejected_log_records"),
+# Of each signal: the request, and its response.
+SIGNALS: dict[str, tuple[type[Message], type[Message]]] = {
+    "traces": (traces.ExportTraceServiceRequest, traces.ExportTraceServiceResponse),
+    "metrics": (metrics.ExportMetricsServiceRequest, metrics.ExportMetricsServiceResponse),
+    "logs": (logs.ExportLogsServiceRequest, logs.ExportLogsServiceResponse),
 }
 
 
@@ -170,23 +170,15 @@ def _decode(received: Received) -> Received:
     return received
 
 
-def accept(received: Received, rejected: int = 0, message: str = "") -> Parts:
-    """What a backend says that takes what was sent, or 404, 400 and the like when that cannot be taken.
-
-    A part of it may be `rejected`, which the `message` explains: a partial success."""
+def accept(received: Received) -> Parts:
+    """What a backend says that takes what was sent, or 404, 400 and the like when that cannot be taken."""
     if received.method != "POST":
         return refuse(405)
     if received.problem:
         return refuse(400 if received.signal else 404, received.problem)
-    _, answering, name = SIGNALS[received.signal]
-    answer = answering(partial_success={name: rejected, "error_message": message}) if rejected or message else answering()
+    answer = SIGNALS[received.signal][1]()
     body = MessageToJson(answer) if received.content_type == JSON else answer.SerializeToString()
     return response(body, content_type=received.content_type)
-
-
-def accept_in_part(rejected: int, message: str) -> Callable[[Received], Parts]:
-    """An answer of 200 that says how many items were not taken, and why."""
-    return lambda received: accept(received, rejected, message)
 
 
 def refuse(status: int, message: str = "", **headers: str) -> Parts:

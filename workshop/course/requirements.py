@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from workshop.course.fences import ROOT, LessonError
 
@@ -33,10 +32,6 @@ class Name:
 
     stable: str
     default: str
-
-    def among(self, names: object) -> str | None:
-        """Which of the two is one of `names`; None when neither is."""
-        return next((name for name in (self.stable, self.default) if name in names), None)
 
 
 @dataclass(frozen=True)
@@ -71,11 +66,11 @@ class Requirements:
         return tuple(secret.canary for secret in self.secrets)
 
 
-def requirements(page: Path = ROOT / PAGE) -> Requirements:
+def requirements() -> Requirements:
     """What 200/300 asks for.
 
     Raises LessonError, with the line, where a table is missing or says what it cannot mean."""
-    return read(page.read_text(encoding="utf-8"))
+    return read((ROOT / PAGE).read_text(encoding="utf-8"))
 
 
 def read(text: str) -> Requirements:

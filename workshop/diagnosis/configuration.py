@@ -9,7 +9,6 @@ from workshop.diagnosis.facts import Diagnosis, Facts, exception
 from workshop.diagnosis.settings import Setting
 
 EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
-PROTOCOLS = ("grpc", "http/protobuf", "http/json")
 
 
 def unknown_exporter(f: Facts) -> Diagnosis | None:

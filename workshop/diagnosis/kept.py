@@ -13,7 +13,6 @@ from workshop.diagnosis.spans import not_under_agent
 
 OTLP_PATH = "/insert/opentelemetry/v1/logs"
 ENDPOINT = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
-HEADERS = "OTEL_EXPORTER_OTLP_LOGS_HEADERS"
 DAYS = 7  # of `-retentionPeriod`, in workshop/programs/logs.py
 LESSON = "300/600/400"
 CANNOT_WRITE = (

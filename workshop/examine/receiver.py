@@ -58,7 +58,7 @@ class Receiver:
         self._http.__enter__()
         self._grpc = grpc.server(ThreadPoolExecutor(4))
         self._grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
-        for signal, (request, response, _) in SIGNALS.items():
+        for signal, (request, response) in SIGNALS.items():
             service = f"opentelemetry.proto.collector.{SERVICES[signal]}"
             export = grpc.unary_unary_rpc_method_handler(self._taker(response), request.FromString, response.SerializeToString)
             self._grpc.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"Export": export})])

@@ -53,11 +53,6 @@ class Jaeger(Instance):
         """The names of the services that have sent spans."""
         return sorted(self._json("services", "/api/v3/services"))
 
-    def operations(self, service: str, kind: str = "server") -> list[str]:
-        """The names of a service's spans of one kind."""
-        found = self._json("operations", "/api/v3/operations", service=service, span_kind=kind)
-        return sorted(operation["name"] for operation in found)
-
     def dependencies(self) -> list[dict]:
         """Which service calls which in the last day: `{"parent", "child", "callCount"}`. `/api/v3` does not have it."""
         return self._json("data", "/api/dependencies", endTs=int(time.time() * 1000), lookback=DAY * 1000)

@@ -63,7 +63,6 @@ class Alert:
     state: str
     value: float
     labels: dict[str, str]
-    annotations: dict[str, str]
 
 
 class Prometheus(Instance):
@@ -82,10 +81,10 @@ class Prometheus(Instance):
         """What a query comes to every `step` seconds between two times, which are seconds since the epoch."""
         return _series(self._data("query_range", query=promql, start=start, end=end, step=step))
 
-    def exemplars(self, promql: str, seconds: float = 3600) -> list[Exemplar]:
-        """The exemplars that the series of a query have had lately, with the labels of their series among the attributes."""
+    def exemplars(self, promql: str) -> list[Exemplar]:
+        """The exemplars that the series of a query have had in the last hour, with the labels of their series among the attributes."""
         now = time.time()
-        found = self._data("query_exemplars", query=promql, start=now - seconds, end=now + 60)
+        found = self._data("query_exemplars", query=promql, start=now - 3600, end=now + 60)
         return [_exemplar(one, series["seriesLabels"]) for series in found for one in series["exemplars"]]
 
     def targets(self) -> list[Target]:
@@ -104,8 +103,7 @@ class Prometheus(Instance):
     def alerts(self) -> list[Alert]:
         """The alerts that are pending or firing."""
         return [
-            Alert(a["labels"]["alertname"], a["state"], float(a["value"]), a["labels"], a["annotations"])
-            for a in self._data("alerts")["alerts"]
+            Alert(a["labels"]["alertname"], a["state"], float(a["value"]), a["labels"]) for a in self._data("alerts")["alerts"]
         ]
 
     def metrics(self) -> list[Series]:

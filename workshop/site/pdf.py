@@ -16,11 +16,11 @@ from workshop.site.browser import chromium, served
 LAID_OUT = "() => document.querySelector('.slides .pdf-page')"
 
 
-def print_decks(browser: Browser, site: Path, root: Path = ROOT) -> list[Path]:
+def print_decks(browser: Browser, site: Path) -> list[Path]:
     """One PDF for each deck, one page for each slide; gives their paths."""
     made = []
     with served(site) as address:
-        for deck in slides.decks(root):
+        for deck in slides.decks():
             chapter = deck.parent.name
             page = browser.new_page()
             page.goto(f"{address}/{chapter}/slides/?print-pdf")

@@ -13,13 +13,11 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from workshop.checks.fake_server import (
     SILENCE,
     FakeServer,
     accept,
-    accept_in_part,
     drip,
     pass_on,
     refuse,
@@ -129,19 +127,6 @@ def test_an_exporter_comes_again_when_it_is_told_to(status, work):
     assert [request.accepted for request in server.requests] == [False, False, True]
     assert server.requests[0].telemetry == server.requests[2].telemetry
     assert server.stored.spans == work.sent().spans
-
-
-def test_a_partial_success_says_how_many_were_not_taken_and_why(work):
-    body = work.messages[0].SerializeToString()
-    names = {"traces": "rejectedSpans", "metrics": "rejectedDataPoints", "logs": "rejectedLogRecords"}
-    with FakeServer(accept_in_part(2, "too old")) as server:
-        assert export(server, work) == [True] * 3
-        binary = requests.post(f"{server.url}/v1/traces", body, headers=PROTOBUF, timeout=5)
-        texts = {signal: requests.post(f"{server.url}/v1/{signal}", b"{}", headers=JSON, timeout=5) for signal in names}
-    said = ExportTraceServiceResponse.FromString(binary.content).partial_success
-    assert (said.rejected_spans, said.error_message) == (2, "too old")
-    for signal, name in names.items():
-        assert texts[signal].json() == {"partialSuccess": {name: "2", "errorMessage": "too old"}}
 
 
 def test_a_server_that_hangs_up_is_asked_again(work):

@@ -17,8 +17,6 @@ from workshop.errors import UserError
 from workshop.scenarios import traffic
 from workshop.scenarios.traffic import MIX, TROUBLE, Visit
 
-READER = {"reader": 1}
-
 
 def asked(server: FakeServer) -> list[tuple[str, str]]:
     return sorted((request.path, request.headers["traceparent"].split("-")[1]) for request in server.requests)
