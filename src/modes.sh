@@ -17,7 +17,7 @@ case $1 in
     all)
         export OTEL_TRACES_EXPORTER=otlp OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp
         export OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED=true
-        export OTEL_BSP_MAX_QUEUE_SIZE=8192
+        export OTEL_BSP_MAX_QUEUE_SIZE=10000 OTEL_EXPORTER_OTLP_TIMEOUT=40
         ;;
 esac
 
