@@ -16,6 +16,9 @@ from workshop.telemetry.spans import Event, Link, Span
 
 COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 OBJECT = re.compile(r"^\{", re.MULTILINE)
+DECODER = json.JSONDecoder()
+NEWLINE = re.compile(r"\r?\n?")
+PRINTED = re.compile(r'\{\r?\n    "')  # how each object of the exporters begins, and nothing within one
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Console:
         return self._whole(lambda value: [_log(value)] if {"severity_text", "observed_timestamp"} <= value.keys() else [])
 
     def _whole(self, read: Callable[[dict], list]) -> list:
-        """What is read from the objects. Processes that print into one pipe may tear each other's: such an object is left alone."""
+        """What is read from the objects. One that was torn in another way than `read_console` mends is left alone."""
         found = []
         for _, value in self.objects:
             with suppress(AttributeError, KeyError, TypeError, ValueError):
@@ -48,18 +51,55 @@ class Console:
 
 
 def read_console(text: str) -> Console:
-    """Find the JSON objects in `text`; what is not a complete object is left alone."""
-    text = COLOR.sub("", text)
-    decoder, objects, at = json.JSONDecoder(), [], 0
-    while match := OBJECT.search(text, at):
+    """Find the JSON objects in `text`; what is not a complete object is left alone.
+
+    Exporters print from threads of their own, and what is longer than the buffer of stdout, such as a log record with a stack trace,
+    leaves in pieces: others may stand between them, whole. These are taken out, and then it is whole, too."""
+    text = rest = COLOR.sub("", text)
+    objects, at = [], 0
+    while match := OBJECT.search(rest, at):
         try:
-            value, end = decoder.raw_decode(text, match.start())
-        except ValueError:
-            at = match.end()
-            continue
-        objects.append((text[match.start() : end], value))
-        at = end
+            value, at = _read(rest, match.start())
+            objects.append((rest[match.start() : at], value))
+        except json.JSONDecodeError as error:
+            between, begin, end = _between(rest, match.end())
+            mended = rest[:begin] + rest[end:]
+            if between and _breaks(mended, match.start()) > max(begin, error.pos - 1):
+                objects, rest, at = objects + between, mended, match.start()
+            else:
+                at = match.end()
     return Console(text, objects)
+
+
+def _between(text: str, at: int) -> tuple[list[tuple[str, dict]], int, int]:
+    """The whole objects that follow next upon each other, and where the first begins and the last ends."""
+    match, found = PRINTED.search(text, at), []
+    begin = end = match.start() if match else at
+    while PRINTED.match(text, end):
+        try:
+            value, after = _read(text, end)
+        except json.JSONDecodeError:
+            break
+        found.append((text[end:after], value))
+        end = NEWLINE.match(text, after).end()
+    return found, begin, end
+
+
+def _read(text: str, at: int) -> tuple[dict, int]:
+    """The object that begins there, and where it ends. Raises JSONDecodeError; also where another one stands in a list of it."""
+    value, end = DECODER.raw_decode(text, at)
+    if other := PRINTED.search(text, at + 1, end):
+        raise json.JSONDecodeError("another object", text, other.start())
+    return value, end
+
+
+def _breaks(text: str, at: int) -> int:
+    """Where the object that begins there is no JSON any more; behind the text if it is whole."""
+    try:
+        _read(text, at)
+    except json.JSONDecodeError as error:
+        return error.pos
+    return len(text) + 1
 
 
 def read_lines(text: str) -> list[LogRecord]:

@@ -219,6 +219,24 @@ def test_an_object_that_two_processes_have_torn_is_left_alone(printed, lost):
     assert sum(map(len, torn)) < 2 * sum(map(len, whole))
 
 
+@pytest.mark.parametrize("between", [1, 3])
+def test_an_object_that_left_in_pieces_is_read_and_so_are_those_between_them(printed, between):
+    objects = read_console(printed).objects
+    spans = [text for text, value in objects if "context" in value]
+    others, long = "".join(f"{text}\n" for text in spans[:between]), spans[-1]
+    for at in range(1, len(long), 5):
+        found = read_console(f"{printed}{long[:at]}{others}{long[at:]}\n{printed}").objects
+        assert sorted(text for text, _ in found) == sorted([*(text for text, _ in 2 * objects), *spans[:between], long]), long[
+            :at
+        ]
+
+
+def test_an_object_that_left_in_three_pieces_is_read(printed):
+    first, second, *_, long = [text for text, value in read_console(printed).objects if "context" in value]
+    torn = f"{long[:30]}{first}\n{long[30:90]}{second}\n{long[90:]}\n"
+    assert [text for text, _ in read_console(torn).objects] == [first, second, long]
+
+
 LINES = """\
  * Debug mode: off
 {"message": "GET / 200", "level": "INFO", "time": "2026-11-27T02:33:01.5+00:00", "trace_id": "ab", "span_id": "cd", "n": 7}
