@@ -119,18 +119,20 @@ class FakeServer:
         except Exception as error:
             self._failure, parts = error, []
         self._note(lambda: self.requests.append(received))
-        begin, connection = b"", environ["werkzeug.socket"]
+        connection, parts = environ["werkzeug.socket"], [parts] if isinstance(parts, bytes) else [*parts]
+        left = [part for part in parts if isinstance(part, bytes)]
+        taken = b"".join(left).startswith(b"HTTP/1.1 2")
         try:
-            for part in [parts] if isinstance(parts, bytes) else parts:
+            for part in parts:
                 if isinstance(part, bytes):
-                    connection.sendall(part)
-                    begin = (begin + part)[:10]
+                    if len(left) == 1:  # whoever asked knows it next
+                        self._note(lambda: setattr(received, "accepted", taken))
+                    connection.sendall(left.pop(0))
                 elif self._over.wait(part):
                     raise ConnectionAbortedError
-            self._note(lambda: setattr(received, "accepted", begin.startswith(b"HTTP/1.1 2")))
             connection.shutdown(2)
-        except OSError:
-            pass  # who asked has left
+        except OSError:  # who asked has left
+            self._note(lambda: setattr(received, "accepted", False))
         raise ConnectionAbortedError  # WSGI has no other way to say that nothing more is to be sent
 
     def _note(self, change: Callable[[], None]) -> None:
