@@ -12,7 +12,8 @@ from workshop.diagnosis.starting import STARTS
 
 def worker_failed(f: Facts) -> Diagnosis | None:
     """gunicorn listens before a worker imports the app, so an app that does not start is one that does not answer."""
-    if all(response.status for response in f.responses) or "Exception in worker process" not in f.output:
+    said = re.search(r"Exception in worker process|^Failed to (?:find|parse)", f.output, re.MULTILINE)
+    if all(response.status for response in f.responses) or not said:
         return None
     return climb(replace(f, listened=False), STARTS)
 

@@ -94,8 +94,7 @@ def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
     if not match:
         return None
     scheme, host, port, path = match.groups()
-    jaegers = not (port or "").startswith("53") and f.lesson < "300/700"  # else the Collector's
-    grpc, http = ("4317", "4318") if jaegers else ("5317", "5318")
+    receiver, grpc, http = taker(f, port or "")
     right, other = (grpc, http) if protocol(f) == "grpc" else (http, grpc)
     if port == other:
         return Diagnosis(
@@ -114,7 +113,7 @@ def endpoint_of_wrong_kind(f: Facts) -> Diagnosis | None:
             "endpoint-https",
             f"{setting.where}: {setting.shown} {setting.value}",
             f"http://{host}:{port or right}",
-            f"https:// asks for TLS, and this {'Jaeger' if jaegers else 'Collector'} speaks without",
+            f"https:// asks for TLS, and this {receiver} speaks without",
             f"write http:// in {setting.where}",
             "300/300/300",
         )
@@ -136,18 +135,25 @@ def _address(host: str, port: str, protocol: str, setting: Setting) -> str:
     return f"http://{host}:{port}" + ("/v1/traces" if protocol == "http" and setting.name == "endpoint" else "")
 
 
+def taker(f: Facts, port: str) -> tuple[str, str, str]:
+    """Who takes OTLP in a lesson, on which ports for gRPC and for HTTP: Jaeger, and later the Collector."""
+    jaegers = not port.startswith("53") and f.lesson < "300/700"
+    return ("Jaeger", "4317", "4318") if jaegers else ("Collector", "5317", "5318")
+
+
 def unreachable(f: Facts) -> Diagnosis | None:
     refused = "UNAVAILABLE|Connection refused|Transient error|max retries|Max retries|aborting retry"
     # What stands in a span that was printed is about a call of the app's own, not about the exporter.
     if f.stored != [] or not re.search(rf'^(?! *").*(?:{refused})', f.output, re.MULTILINE):
         return None
     setting = endpoint(f)
+    receiver, grpc, http = taker(f, "")
     return Diagnosis(
         "unreachable",
         (f"{setting.where}: {setting.shown} {setting.value}" if setting else "the default endpoint") + heard(f),
-        "http://localhost:4317 (grpc) or http://localhost:4318 (http)",
+        f"http://localhost:{grpc} (grpc) or http://localhost:{http} (http)",
         "the exporter reached nobody there who takes spans, and dropped them",
-        f"mend the address in {setting.where}; `workshop status` says where Jaeger listens"
+        f"mend the address in {setting.where}; `workshop status` says where {f'a {receiver}' if receiver == 'Collector' else receiver} listens"
         if setting
         else "run `workshop status`",
         "300/300/300",
@@ -169,6 +175,8 @@ def not_arrived(f: Facts) -> Diagnosis | None:
     )
 
 
+# For a backend of the check's own: why nothing came, where the endpoint says it.
+ROAD = (endpoint_without_scheme, endpoint_of_wrong_kind, unreachable)
 ARRIVAL = Stage(
     "ARRIVAL",
     jaeger_not_up,

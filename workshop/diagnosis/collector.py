@@ -339,7 +339,7 @@ def refused(f: Facts) -> Diagnosis | None:
         f"{where}: {said[:EXCERPT]}",
         "a configuration that it takes",
         "the words before `::` are the way to the place: section, component, setting",
-        f"mend {where}; `workshop up collector` says whether it is right then",
+        f"mend {where}, then check again",
         HERE,
     )
 

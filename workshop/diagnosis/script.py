@@ -106,6 +106,7 @@ def shell_syntax(f: Facts) -> Diagnosis | None:
         return None
     number, words = int(found[1]), found[2]
     quote = "quote" in words.lower() or "matching" in words
+    branch = '";;"' in words or words.endswith("token `)'")
     return Diagnosis(
         "shell-syntax",
         f"src/{f.script}:{number}: {words}\n{line_of(f, number).strip()}".rstrip(),
@@ -115,6 +116,8 @@ def shell_syntax(f: Facts) -> Diagnosis | None:
         else "everything after the opening quote belongs to it, to the end of the file",
         f"look for the quote without a partner in src/{f.script}"
         if quote
+        else f"end the branch of `case` that stands before src/{f.script}:{number} with `;;`"
+        if branch
         else f"put the value between single quotes in src/{f.script}:{number}: NAME='value'",
         "300/300/200",
     )

@@ -216,6 +216,23 @@ def no_app(f: Facts) -> Diagnosis | None:
     )
 
 
+def no_app_for_gunicorn(f: Facts) -> Diagnosis | None:
+    said = re.search(
+        r"^Failed to (?:find (?:attribute|application)|parse (?:arguments|.* as an attribute)).*$", f.output, re.MULTILINE
+    )
+    if f.listened or not said:
+        return None
+    return Diagnosis(
+        "no-app-for-gunicorn",
+        said[0],
+        "a module, a colon, and the app in it, as in `wsgi:app`",
+        "gunicorn imports what stands before the colon, and takes or calls what stands behind it; quotes inside of quotes of the "
+        "same kind end them",
+        f"mend the last word of the line with gunicorn in src/{f.script}, or what it is set to",
+        f.lesson,
+    )
+
+
 def port_taken(f: Facts) -> Diagnosis | None:
     if not re.search(r"Address already in use|Port \d+ is in use|Errno 98\]|Errno 48\]", f.output):
         return None
@@ -287,6 +304,7 @@ STARTS = Stage(
     factory_without_return,
     does_not_import,
     no_app,
+    no_app_for_gunicorn,
     port_taken,
     listens_elsewhere,
     ends_at_once,

@@ -238,6 +238,7 @@ FAULTS = {
         "output": "Error: Failed to find Flask application or factory in module 'wsgi'.\n",
         "exit_code": 2,
     },
+    "no-app-for-gunicorn": {**SILENT, "output": "Failed to find application object: 'ap'\n", "exit_code": 4},
     "token-forgotten": {
         **with_file("todo/templates/index.html", '<form action="/add" method="post">\n</form>'),
         **answered(400, 302, "The CSRF token is missing."),
@@ -583,6 +584,7 @@ def test_no_rung_condemns_what_is_right(what: str):
 # The same mistake in other words: a shell is dash or bash, and a mistake has more than one place.
 OTHERWISE = [
     ("line-not-continued", "run.sh: line 5: --logs_exporter: command not found\n", {}),
+    ("shell-syntax", 'run.sh: 12: Syntax error: ")" unexpected (expecting ";;")\n', {}),
     ("shell-syntax", "run.sh: line 2: syntax error near unexpected token `('\n", {}),
     ("shell-syntax", "run.sh: 9: Syntax error: Unterminated quoted string\n", {}),
     ("shell-syntax", "run.sh: line 9: unexpected EOF while looking for matching `''\n", {}),
@@ -687,10 +689,13 @@ def test_an_app_is_not_taken_for_the_one_that_answers_on_its_port(tmp_path: Path
     [
         ("ModuleNotFoundError: No module named 'prodution'\n", "not-installed", "src/run.sh: No module named 'prodution'"),
         ('  File "src/wsgi.py", line 1\n    x = 1\nIndentationError: unexpected indent\n', "does-not-import", "src/wsgi.py:1"),
+        ("Failed to parse arguments as literal values: 'make(batch)'\n", "no-app-for-gunicorn", "Failed to parse"),
+        ("Failed to find attribute 'ap' in 'wsgi'.\n", "no-app-for-gunicorn", "Failed to find attribute 'ap'"),
     ],
 )
 def test_a_worker_that_cannot_import_the_app_is_told_from_an_app_that_is_busy(said, rung, seen):
-    output = f"Listening at: http://127.0.0.1:5001\nException in worker process\nTraceback (most recent call last):\n{said}"
+    trace = "" if said.startswith("Failed") else "Exception in worker process\nTraceback (most recent call last):\n"
+    output = f"Listening at: http://127.0.0.1:5001\n{trace}{said}"
     found = climb(replace(HEALTHY, output=output, responses=[Response("GET", "/", "a", (200,), problem="reset")]), ANSWERS)
     assert found.rung == rung and found.seen.startswith(seen)
     assert not climb(replace(HEALTHY, output=output), ANSWERS)

@@ -102,6 +102,12 @@ def test_what_is_no_otlp_is_refused_and_kept_with_the_reason(path, body, headers
     assert server.stored == request.telemetry == Telemetry()
 
 
+def test_an_endpoint_that_has_the_path_of_a_signal_finds_nobody():
+    with FakeServer() as server:
+        assert requests.post(f"{server.url}/v1/traces/v1/traces", headers=PROTOBUF, timeout=5).status_code == 404
+    assert not server.requests[0].problem and not server.stored.spans
+
+
 def test_another_method_is_refused():
     with FakeServer() as server:
         assert requests.get(f"{server.url}/v1/traces", timeout=5).status_code == 405

@@ -9,6 +9,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from workshop.checks.app import App
 from workshop.checks.fake_server import FakeServer, refuse
 from workshop.checks.sandbox import OTLP_HTTP
+from workshop.diagnosis.arrival import ROAD
 from workshop.diagnosis.spans import SPANS
 from workshop.scenarios import cost
 from workshop.telemetry.otlp import Telemetry
@@ -25,11 +26,12 @@ DEFAULT_QUEUE, DEFAULT_TIMEOUT = 2048, 10
 
 @dataclass
 class Served:
-    """A mode's run: its app, whether the agent has started it, the size of its queue, for how many seconds a batch is tried, what a
+    """A mode's run: its app, whether the agent has started it, what exports its spans if a variable says so, the size of its queue, for how many seconds a batch is tried, what a
     backend got, and with how many requests it got the spans."""
 
     app: App
     agent: bool
+    exporter: str
     queue: int
     timeout: float
     stored: Telemetry
@@ -48,7 +50,15 @@ def serve(checkpoint, mode: str) -> Served:
         app.terminate()
     queue = int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", DEFAULT_QUEUE))
     timeout = float(environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or environ["OTEL_EXPORTER_OTLP_TIMEOUT"])
-    return Served(app, agent, queue, timeout, backend.stored, sum(request.signal == "traces" for request in backend.requests))
+    return Served(
+        app,
+        agent,
+        environ.get("OTEL_TRACES_EXPORTER", ""),
+        queue,
+        timeout,
+        backend.stored,
+        sum(request.signal == "traces" for request in backend.requests),
+    )
 
 
 def all_signals(checkpoint) -> Served:
@@ -65,7 +75,15 @@ def other_modes(checkpoint) -> dict[str, Served]:
 @pytest.mark.before("no-run-file")
 def test_nothing_is_lost_in_twenty_seconds(checkpoint):
     run = checkpoint.shared(all_signals)
-    run.app.require(SPANS, spans=run.stored.spans)
+    checkpoint.must(
+        run.stored.spans or run.exporter != "none",
+        "wrong-mode",
+        seen="mode all: the app runs with OTEL_TRACES_EXPORTER=none, and sends nothing",
+        expected="three signals, sent",
+        why="a row of the table is only worth what it measures",
+        do="write the branch `all)` in src/modes.sh, with all its lines, and `;;` at its end",
+    )
+    run.app.require(*ROAD, SPANS, spans=run.stored.spans, stored=run.stored.spans)
     least, most = round(A_SECOND * LAST_TRY), 10 * A_SECOND * ASKED
     checkpoint.must(
         least <= run.queue <= most,
@@ -115,7 +133,7 @@ def test_each_mode_sends_what_its_row_says(checkpoint):
         )
         watched = told if mode == "console" else sent
         if mode in TRACES_SENT | {"console"}:
-            run.app.require(SPANS, spans=watched)
+            run.app.require(*ROAD, SPANS, spans=watched, stored=watched)
         others = {"metrics": run.stored.metrics, "logs": run.stored.logs}
         extra = [name for name, found in others.items() if bool(found) != (mode == "all")]
         extra += ["traces"] if bool(sent) != (mode in TRACES_SENT) else []
