@@ -157,9 +157,15 @@ def _unquoted(word: str) -> str:
 
 def _variable(flag: str) -> str:
     """The variable that a flag sets; the agent takes the beginning of a flag, too, where it fits only one."""
-    by_flag = {re.sub("OTEL_(PYTHON_)?", "", name).lower(): name for name in _names() if name.startswith("OTEL_")}
+    by_flag = _by_flag()
     fitting = [flag] if flag in by_flag else [longer for longer in by_flag if longer.startswith(flag)]
     return by_flag[fitting[0]] if len(fitting) == 1 else f"OTEL_{flag.upper()}"
+
+
+@cache
+def _by_flag() -> dict[str, str]:
+    """The variables that `opentelemetry-instrument` has flags for, by the flag without its dashes."""
+    return {re.sub("OTEL_(PYTHON_)?", "", name).lower(): name for name in _names() if name.startswith("OTEL_")}
 
 
 @cache
@@ -183,11 +189,9 @@ def misspelt(name: str) -> str:
     return "" if is_known(name) else nearest(name, known(), ALIKE)
 
 
-@cache
-def flags() -> frozenset[str]:
+def flags() -> list[str]:
     """The flags of `opentelemetry-instrument`."""
-    names = {re.sub("OTEL_(PYTHON_)?", "", name).lower() for name in _names() if name.startswith("OTEL_")}
-    return frozenset(f"--{name}" for name in names)
+    return [f"--{name}" for name in _by_flag()]
 
 
 @cache

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from workshop.scenarios.outages import OUTAGES, Outage
 from workshop.scenarios.traffic import Visit, plan
@@ -165,8 +166,7 @@ class Play:
         return f"{self._ids.getrandbits(4 * digits):0{digits}x}"
 
     def _worker(self, begin: float, end: float) -> Worker:
-        raw = self.id(32)
-        return Worker("-".join((raw[:8], raw[8:12], f"4{raw[13:16]}", f"a{raw[17:20]}", raw[20:])), begin, end)
+        return Worker(str(UUID(int=self._ids.getrandbits(128), version=4)), begin, end)
 
     def resource(self, service: str, instance: str) -> dict:
         return {

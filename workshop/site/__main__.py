@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 from pathlib import Path
 
 from workshop.setup.commands import inherited_environment
+from workshop.setup.ports import is_listening
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Material for MkDocs prints a notice about its end of life at each start; these are its own switches for it.
@@ -27,23 +27,13 @@ def main(arguments: list[str]) -> int:
     if not (ROOT / ".venv" / "bin" / "mkdocs").exists():
         print("What draws the site is not in .venv yet. Run: make install-site", file=sys.stderr)
         return 1
-    if asked.command == "serve" and not _is_free(asked.port):
+    if asked.command == "serve" and is_listening(asked.port):
         print(f"Port {asked.port} is taken. Take another one: make serve PORT={asked.port + 1}", file=sys.stderr)
         return 1
     mkdocs = [str(ROOT / ".venv" / "bin" / "python"), "-m", "mkdocs", asked.command, "-f", str(ROOT / "mkdocs.yml")]
     # No --quiet: it would silence the very warnings that --strict counts.
     mkdocs += ["--dev-addr", f"127.0.0.1:{asked.port}"] if asked.command == "serve" else ["--strict"]
     os.execve(mkdocs[0], mkdocs, {**inherited_environment(), **QUIET})
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ such. The sources stay plain: `<details>` gets the attribute that lets Markdown 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
 
@@ -19,9 +19,7 @@ from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
 from pygments.util import ClassNotFound
 
-from workshop.course.fences import INFO
-
-FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
+from workshop.course.fences import INFO, Fence, scan
 
 # By the block's title, else by its language.
 KINDS = {"console": "shown", "output": "shown", "diff": "change", "shell": "command"}
@@ -34,18 +32,12 @@ class Blocks(Preprocessor):
     """Replaces fenced blocks by their HTML, before anything else reads the page."""
 
     def run(self, lines: list[str]) -> list[str]:
-        page, opened, inside = [], None, []
-        for line in lines:
-            match = FENCE.match(line)
-            if opened and line.rstrip() == opened["fence"]:
-                page += ["", self.md.htmlStash.store(draw(opened["info"].strip(), inside)), ""]
-                opened, inside = None, []
-            elif opened:
-                inside.append(line)
-            elif match:
-                opened = match
+        page = []
+        for part in scan(lines):
+            if isinstance(part, Fence):
+                page += ["", self.md.htmlStash.store(draw(part.info, part.lines)), ""]
             else:
-                page.append(re.sub(r"^<details(?=[ >])", '<details markdown="1"', line))
+                page.append(re.sub(r"^<details(?=[ >])", '<details markdown="1"', part[1]))
         return page
 
 
@@ -59,7 +51,7 @@ def makeExtension(**_) -> BlocksExtension:
     return BlocksExtension()
 
 
-def draw(info: str, lines: list[str]) -> str:
+def draw(info: str, lines: Sequence[str]) -> str:
     """One block as HTML. `info` is what stands behind the opening fence."""
     match = INFO.match(info)
     language, title = (match["language"], match["title"] or "") if match else ("text", "")
@@ -73,7 +65,7 @@ def draw(info: str, lines: list[str]) -> str:
     return f'<div class="highlight {kind}"{search}>{name}<pre><code>{"".join(rows)}</code></pre></div>'
 
 
-def _changes(lines: list[str], lexer: Lexer) -> Iterator[str]:
+def _changes(lines: Sequence[str], lexer: Lexer) -> Iterator[str]:
     new = _colored([line[1:] for line in lines if line[:1] in ("", " ", "+")], lexer)
     old = _colored([line[1:] for line in lines if line[:1] in ("", " ", "-")], lexer)
     for line in lines:
@@ -89,7 +81,7 @@ def _changes(lines: list[str], lexer: Lexer) -> Iterator[str]:
             yield f"<span>{sign}{next(new)}</span>"
 
 
-def _colored(lines: list[str], lexer: Lexer) -> Iterator[str]:
+def _colored(lines: Sequence[str], lexer: Lexer) -> Iterator[str]:
     """The lines as HTML, each with its end of line; no element goes beyond its line."""
     return (f"{line}\n" for line in highlight("\n".join(lines) + "\n", lexer, FORMATTER).split("\n")[:-1])
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from workshop.course.fences import OPENING, ROOT, Block, Fence, LessonError, parse, scan
+from workshop.course.fences import ROOT, Block, Fence, LessonError, parse, scan
 from workshop.course.lessons import lessons
 from workshop.course.replay import replay
 
@@ -41,21 +41,21 @@ def decks(root: Path = ROOT) -> list[Path]:
 
 def slides(text: str) -> list[Slide]:
     """The slides of a deck."""
-    found, begin, body, notes, fence = [], 1, [], [], ""
-    shown = body
-    for number, line in enumerate([*text.splitlines(), "---"], 1):
-        if not fence and line.rstrip() == "---":
+    found, begin, body, notes = [], 1, [], []
+    shown, lines = body, [*text.splitlines(), "---"]
+    for part in scan(lines):
+        if isinstance(part, Fence):
+            shown += lines[part.line - 1 : part.line + len(part.lines) + 1]
+            continue
+        number, line = part
+        if line.rstrip() == "---":
             found.append(Slide(begin, tuple(body), tuple(notes)))
             begin, body, notes = number + 1, [], []
             shown = body
-        elif not fence and line.startswith("Note:"):
+        elif line.startswith("Note:"):
             shown = notes
             shown.append(line.removeprefix("Note:").strip())
         else:
-            if fence and line.rstrip() == fence:
-                fence = ""
-            elif not fence and (match := OPENING.match(line)):
-                fence = match["fence"]
             shown.append(line)
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from urllib.parse import urlsplit
 
@@ -126,13 +125,11 @@ def asks(checkpoint: Checkpoint, prometheus: Prometheus) -> None:
 
 def scraped(prometheus: Prometheus) -> list[str]:
     """The addresses that it is going to scrape: its first look comes after five seconds, and a check does not wait so long."""
-    text = prometheus.json("/api/v1/status/config")["data"]["yaml"].partition("scrape_configs:")[2]
-    found = []
-    for job in text.split("- job_name: ")[1:]:
-        known = {name: value for name, value in re.findall(r"^  (scheme|metrics_path): (\S+)$", job, re.MULTILINE)}
-        for target in re.findall(r"^    - (\S+:\d+)$", job, re.MULTILINE):
-            found.append(f"{known.get('scheme', 'http')}://{target}{known.get('metrics_path', '/metrics')}")
-    return found
+    import yaml
+
+    jobs = yaml.safe_load(prometheus.json("/api/v1/status/config")["data"]["yaml"]).get("scrape_configs") or ()
+    targets = ((job, target) for job in jobs for group in job.get("static_configs", ()) for target in group["targets"])
+    return [f"{job['scheme']}://{target}{job['metrics_path']}" for job, target in targets]
 
 
 def answers_numbers(prometheus: Prometheus, url: str) -> bool:
