@@ -161,10 +161,11 @@ class Checkpoint:
     def start(self, name: str, configuration: str = "") -> Instance:
         """Start a program on what the learner has written for it, such as `otel/collector.yaml`, if it reads any; use it with `with`.
 
+        A program that reads none, such as Jaeger, is then this test's own, and knows nothing of what others have sent.
         What it sends to or asks is asked for before; from here on its own ports in the text of the copy lead to it.
         Raises Broken when that file is missing, when the program does not run with it, or when there is no such program."""
         program = find(name)
-        file = configuration or program.configuration.removeprefix("src/")
+        file = configuration or program.configuration.partition("src/")[2]
         if file and not (self.folder / file).is_file():
             raise Broken(
                 Diagnosis(

@@ -157,10 +157,10 @@ def show(checkpoint):
     for careless, ask in (("?token", ""), ("?email", "/?")):
         careless = f"curl -s -o /dev/null 'http://localhost:5001/{careless}"
         there = checkpoint.on_the_way(asked.format("")) if not ask else checkpoint.beside("after")
-        jaeger, *_ = [there.program(name) for name in ("jaeger", "prometheus", "logs")]
-        before = len(jaeger.traces("todo"))
-        with there.start("collector") as collector:
-            with there.serve(jaeger=True):
+        for name in ("prometheus", "logs"):
+            there.program(name)
+        with there.start("jaeger") as jaeger, there.start("collector") as collector:
+            with there.serve():
                 there.run(careless)
-            collector.until(lambda: len(jaeger.traces("todo")) > before, 5)  # noqa: B023
+            collector.until(lambda: jaeger.traces("todo"), 5)  # noqa: B023
             there.run(asked.format(ask))

@@ -54,8 +54,8 @@ def runs(checkpoint):
         with checkpoint.serve("sh production.sh") as run.app:
             counts = [0]
             run.app.until(lambda: counts.append(len(workers(run.app))) or counts[-1] > 1, patient(4))
-            run.workers = max(counts)
             run.asked = [run.app.get("/", headers=ALONE) for _ in range(40)]
+            run.workers = max(*counts, len(workers(run.app)))
             run.proxied = run.app.get("/", headers={"X-Forwarded-For": f"{MADE_UP}, {VISITOR}", "X-Forwarded-Proto": "https"})
             run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers)
             run.first = set(backend.serving)
