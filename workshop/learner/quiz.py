@@ -18,6 +18,7 @@ from workshop.course.lessons import Lesson
 from workshop.course.quiz import LETTERS, Choice, Question, has_quiz, questions, root_of
 from workshop.errors import UserError
 from workshop.programs import jaeger
+from workshop.setup.cache import write_whole
 from workshop.telemetry.console import read_console
 from workshop.telemetry.spans import Event, Link, Span
 from workshop.telemetry.waterfall import by_trace
@@ -97,12 +98,10 @@ class Quiz:
         return choice
 
     def _keep(self) -> None:
-        partial = self.path.with_suffix(f".{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             kept = {"answers": self.answers, "trace": [asdict(span) for span in self.trace]}
-            partial.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-            os.replace(partial, self.path)
+            write_whole(self.path, json.dumps(kept, indent=1))
         except OSError as error:
             raise QuizError(
                 f"your answers cannot be kept: {error.filename or self.path}: {error.strerror}.\n"

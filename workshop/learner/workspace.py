@@ -8,14 +8,13 @@ puts back; it moves on before `start` and `solve` touch `src/`, and after `undo`
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shlex
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,6 +23,7 @@ from workshop.course import lessons
 from workshop.course.lessons import Lesson
 from workshop.course.replay import replay
 from workshop.errors import UserError
+from workshop.setup.cache import locked, write_whole
 
 # What an app makes while it runs: never part of a lesson, never moved.
 RUNTIME = ("instance", "__pycache__", ".venv", "venv", ".pytest_cache", ".DS_Store")
@@ -241,21 +241,17 @@ class Workspace:
 
     def _put(self, name: str, text: str) -> None:
         """Write a small file of `.saved/`, as a whole or not at all."""
-        partial = self.saved / f"{name}.partial"
         try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, self.saved / name)
+            write_whole(self.saved / name, text)
         except OSError as error:
             raise WorkspaceError(f".saved/{name} was not written: {_reason(error, self.root)}") from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One command at a time moves `src/`; a second one waits for the first."""
-        with self._before_src():
-            self.saved.mkdir(exist_ok=True)
-            lock = open(self.saved / "lock", "a")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        with lock:
+        with ExitStack() as held:
+            with self._before_src():
+                held.enter_context(locked(self.saved / "lock"))
             yield
 
     @contextmanager

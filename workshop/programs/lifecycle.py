@@ -23,7 +23,7 @@ from workshop.course.fences import ROOT
 from workshop.programs import methods
 from workshop.programs.instance import ANSWER_SECONDS, STOP_SECONDS, Instance, PortTaken, ProgramError, taken
 from workshop.programs.program import Program, find, programs
-from workshop.setup.cache import locked
+from workshop.setup.cache import locked, write_whole
 from workshop.setup.commands import CommandFailed, Progress, Ticker, defer_signals, inherited_environment, run
 from workshop.setup.ports import free_port, is_listening, port_owner
 
@@ -421,9 +421,7 @@ class Service:
         return Running(instance, f"started from {executable}", True)
 
     def _write(self, state: dict) -> None:
-        partial = self._record.with_suffix(".partial")
-        partial.write_text(json.dumps({**state, "read": _read(self.program)}), encoding="utf-8")
-        os.replace(partial, self._record)
+        write_whole(self._record, json.dumps({**state, "read": _read(self.program)}))
 
 
 def up(names: tuple[str, ...], current: str | None, progress: Progress = print) -> None:

@@ -29,6 +29,7 @@ from workshop.learner.quiz import asked
 from workshop.learner.workspace import Workspace, WorkspaceError
 from workshop.scenarios.wards import examine
 from workshop.scenarios.wards.finding import Finding
+from workshop.setup.cache import write_whole
 from workshop.setup.environments import EnvironmentFailed, environment_of
 from workshop.terminal import say, wrapped
 
@@ -241,10 +242,8 @@ class Clinic:
 
 def keep(path: Path, cases: list) -> None:
     """Write cases into a file, as a whole or not at all. Raises OSError."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     path.parent.mkdir(exist_ok=True)
-    partial.write_text(json.dumps([asdict(case) for case in cases], indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, json.dumps([asdict(case) for case in cases], indent=1))
 
 
 def _kept(path: Path, known: dict[str, Fault]) -> list[Case]:

@@ -1,4 +1,4 @@
-"""The folder of this user in which the workshop keeps what all clones share, and locks that hold between processes."""
+"""The folder of this user in which the workshop keeps what all clones share, and what keeps processes out of each other's way."""
 
 from __future__ import annotations
 
@@ -29,3 +29,10 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
             on_wait()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file as a whole or not at all. Raises OSError."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

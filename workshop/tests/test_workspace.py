@@ -360,7 +360,7 @@ def test_a_file_larger_than_the_system_allows_is_named_and_nothing_changes(mine)
 
 def test_progress_that_cannot_be_written_is_named(toy):
     toy.workspace.start(toy.lesson("100/200"))
-    (toy.root / ".saved/progress.json.partial").symlink_to("/dev/full")
+    (toy.root / f".saved/progress.json.{os.getpid()}.partial").symlink_to("/dev/full")
     message = refusal(toy.workspace.mark_done, toy.lesson("100/200"))
     assert message == ".saved/progress.json was not written: a file: the disk is full; free some space"
 
