@@ -92,7 +92,9 @@ def not_installed(f: Facts) -> Diagnosis | None:
 def no_such_module(f: Facts) -> Diagnosis | None:
     """A module of the app's own that is imported and is not there."""
     found = re.search(
-        r"No module named '(\w+)\.([\w.]+)'|cannot import name '(\w+)' from (?:partially initialized )?module '(\w+)'", f.output
+        r"(?:No module named|Could not import) '(\w+)\.([\w.]+)'|"
+        r"cannot import name '(\w+)' from (?:partially initialized )?module '(\w+)'",
+        f.output,
     )
     if f.listened or not found:
         found = None if f.listened else re.search(r"cannot import name '(\w+)' from '(\w+)' \(src/\w+/__init__\.py\)", f.output)
@@ -111,7 +113,7 @@ def no_such_module(f: Facts) -> Diagnosis | None:
         return None
     elsewhere = [other for other in sorted(f.files) if other.rpartition("/")[2] == path.rpartition("/")[2]]
     near = elsewhere[0] if elsewhere else settings.nearest(path, folder, 0.8)
-    where = frame(f.output)
+    where = frame(f.output) or f"src/{f.script}"  # `flask --app` names one, too
     return Diagnosis(
         "no-such-module",
         f"{where} imports {name}, and there is no file src/{path}" + (f"; there is src/{near}" if near else ""),
@@ -196,7 +198,7 @@ def no_app(f: Facts) -> Diagnosis | None:
     said = re.search(r"^Error: (.*(?:Flask application|Could not import|Failed to find).*)$", f.output, re.MULTILINE)
     if f.listened or not said:
         return None
-    if any("FlaskInstrumentor().instrument()" in text for text in f.files.values()):
+    if "Failed to find" in said[1] and any("FlaskInstrumentor().instrument()" in text for text in f.files.values()):
         return Diagnosis(
             "flask-replaced",
             said[1],

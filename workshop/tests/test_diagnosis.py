@@ -624,6 +624,13 @@ def test_a_module_in_the_wrong_folder_is_found_there():
     assert found.rung == "no-such-module" and "move src/notice.py to src/todo/notice.py" in found.do
 
 
+def test_a_module_that_the_command_line_names_is_found_there():
+    files = {**HEALTHY.files, "todo/telemetry.py": "FlaskInstrumentor().instrument()\n", "model.py": ""}
+    said = "Error: Could not import 'todo.model'.\n"
+    found = climb(replace(HEALTHY, **{**SILENT, "output": said, "exit_code": 2, "files": files}), ALL)
+    assert found.rung == "no-such-module" and "move src/model.py to src/todo/model.py" in found.do
+
+
 @pytest.mark.parametrize("rung, said, more", OTHERWISE)
 def test_a_mistake_is_known_by_other_words_too(rung: str, said: str, more: dict):
     found = climb(replace(HEALTHY, **{**SILENT, "output": said, "exit_code": 2, **more}), ALL)

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 from workshop.diagnosis.facts import Diagnosis, Facts
 from workshop.telemetry.spans import Span
 
 HERE = "300/800/500"
-MODEL, BY = "gen_ai.request.model", "todo.advice.by"
+MODEL = "gen_ai.request.model"
+RULE = "Begin with the oldest."  # for three tasks
+
+
+def outside_its_environment(f: Facts) -> Diagnosis | None:
+    missing = re.search(r"No module named '(?:httpx|ollama)'", f.output)
+    if f.listened or not missing or f.script != "llm.sh":
+        return None
+    return Diagnosis(
+        "outside-its-environment",
+        missing[0],
+        "the advisor in the environment of its own, which has it",
+        "that environment is made by `workshop environment`, and used where src/llm.sh activates it",
+        'write `. "$folder/bin/activate"` in src/llm.sh, below the line that asks for the folder',
+        HERE,
+    )
 
 
 def model_missing(f: Facts) -> Diagnosis | None:
@@ -40,8 +57,7 @@ def model_slow(f: Facts) -> Diagnosis | None:
 
 def model_talks(f: Facts) -> Diagnosis | None:
     answered = any(span.status != "ERROR" for span in _asked(f))
-    by = {span.attributes.get(BY) for response in f.asked for span in f.spans_of(response)}
-    if not answered or "rule" not in by:
+    if not answered or not any(RULE in response.text for response in f.asked):
         return None
     return Diagnosis(
         "model-talks",
@@ -59,4 +75,5 @@ def _asked(f: Facts) -> list[Span]:
     return [span for span in f.spans if span.trace_id in traces and MODEL in span.attributes]
 
 
+STARTS = (outside_its_environment,)
 SPANS = (model_missing, model_slow, model_talks)
