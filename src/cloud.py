@@ -7,6 +7,7 @@ comes, 0 is silence.
 
 import gzip
 import secrets
+import zlib
 from base64 import b64encode
 from threading import Event
 
@@ -57,7 +58,8 @@ def judge():
 
 
 def body() -> bytes:
-    return gzip.decompress(request.data) if request.headers.get("Content-Encoding") == "gzip" else request.data
+    unpack = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(request.headers.get("Content-Encoding"), bytes)
+    return unpack(request.data)
 
 
 @app.post("/v1/traces", endpoint="traces")
