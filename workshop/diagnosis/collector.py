@@ -87,7 +87,7 @@ def unknown_key(f: Facts) -> Diagnosis | None:
         f"{where}: {key}" + (f" in {owner[-1]}" if owner else ""),
         (near or "a key that it knows")
         + (f"; the sections are {', '.join(SECTIONS[:6])}" if not owner else "" if near else f" in {owner[-1]}"),
-        "what is misspelt is not left out in silence, as an environment variable would be: the Collector does not start",
+        "what is misspelled is not left out in silence, as an environment variable would be: the Collector does not start",
         f"write {near} in {where}" if near else f"look up the settings of {owner[-1] if owner else 'the Collector'}",
         HERE,
     )

@@ -45,7 +45,7 @@ def no_such_command(f: Facts) -> Diagnosis | None:
             "no-such-command",
             f"src/{f.script}:{line}: {name}: command not found",
             f"the command `{known}`" if known else f"a command of the name {name}",
-            "it is misspelt" if known else "it is not installed in the environment in which the app runs",
+            "it is misspelled" if known else "it is not installed in the environment in which the app runs",
             f"write `{known}` in src/{f.script}:{line}"
             if known
             else "run `make install`, or `workshop doctor` to see what is missing",

@@ -184,7 +184,7 @@ def tells(e: Evidence) -> Entry:
             title,
             FAILED,
             f"the agent said: {gave_up}; {exception(e.run.output)}",
-            "mend what the error names, such as a setting that is misspelt",
+            "mend what the error names, such as a setting that is misspelled",
             "300/300/200",
         )
     if e.run.programs and not any("python" in name.lower() for name in e.run.programs):

@@ -109,7 +109,7 @@ def unknown_key(f: Facts) -> Diagnosis | None:
         "settings-unknown-key",
         f"{where}: {said[1]}, below {said[2]}",
         "a key that the format has there",
-        f"it is misspelt, or stands too far left or right, {UNTRACED}",
+        f"it is misspelled, or stands too far left or right, {UNTRACED}",
         f"compare {where} with the page",
         READ,
     )
