@@ -2,12 +2,15 @@
 
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import Counter, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 
 from workshop.programs.instance import ProgramError
-from workshop.programs.lifecycle import for_checks
+from workshop.programs.lifecycle import for_checks, start
 from workshop.programs.prometheus import PROMETHEUS, Prometheus, read_exposition
 from workshop.tests.sdk import Work
 
@@ -112,6 +115,29 @@ def test_a_configuration_that_it_refuses_is_quoted(brought, tmp_path):
     brought("prometheus")
     with pytest.raises(ProgramError, match="Prometheus ended; it said last:(?s:.*)field scrape_config not found"):
         for_checks(PROMETHEUS, tmp_path / "prometheus.yml")
+
+
+def test_differences_are_added_up_only_where_it_is_told_to(brought, tmp_path):
+    """What 300/500/300 says of delta and of the flag that takes it."""
+    adds_up = replace(PROMETHEUS, arguments=(*PROMETHEUS.arguments, "--enable-feature=otlp-deltatocumulative"))
+    found = []
+    for number, program in enumerate((PROMETHEUS, adds_up)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with start(program, brought("prometheus"), folder) as prometheus:
+            exporter = OTLPMetricExporter(
+                f"{prometheus.url}/api/v1/otlp/v1/metrics",
+                timeout=2,
+                preferred_temporality={Counter: AggregationTemporality.DELTA},
+            )
+            reader = PeriodicExportingMetricReader(exporter, export_interval_millis=600_000)
+            counter = MeterProvider([reader], shutdown_on_exit=False).get_meter("shop").create_counter("sold")
+            for _ in range(2):
+                counter.add(2)
+                reader.force_flush()
+            found.append([series.value for series in prometheus.query("sold_total")])
+            reader.shutdown()
+    assert found == [[], [4]]
 
 
 def test_a_page_of_metrics_is_read():

@@ -3,13 +3,19 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from workshop.course import lessons
 from workshop.course.fences import ROOT
 from workshop.dev.opensearch import OPENSEARCH
+from workshop.diagnosis.answering import ANSWERS
+from workshop.diagnosis.facts import Facts, Response, climb
+from workshop.diagnosis.stages import expanded
+from workshop.diagnosis.starting import STARTS
 from workshop.programs.program import find
 
 FOLDER = ROOT / "300/900/500/src/scale"
@@ -70,3 +76,43 @@ def test_its_collectors_read_what_the_lesson_writes_and_are_told_all_that_it_ask
     assert all(f'title="src/otel/{name}"' in page for name in configured - {"jaeger-opensearch.yaml"})
     for needed in ("COLLECTOR_HOST", "COLLECTOR_DATA", "GATEWAYS", "JAEGER", "OPENSEARCH"):
         assert re.search(rf"\b{needed}\b", text)
+
+
+# What psycopg says, as it stands on the terminal of an app that logs lines of JSON.
+CONNECTION = (
+    'sqlalchemy.exc.OperationalError: (psycopg.OperationalError) connection failed: connection to server at \\"127.0.0.1\\"'
+)
+REFUSED = f"{CONNECTION}, port 5432 failed: Connection refused\\n\\tIs the server running on that host"
+FULL = f"{CONNECTION}, port 5432 failed: FATAL:  sorry, too many clients already\\n"
+CUT = "sqlalchemy.exc.OperationalError: (psycopg.OperationalError) server closed the connection unexpectedly\\n"
+FAILED = [Response("GET", "/", "workshop-check/1", (200,), status=500)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "said", "rung", "seen"),
+    [
+        (STARTS, REFUSED, "database-away", "Connection refused"),
+        (STARTS, FULL, "too-many-connections", "too many clients"),
+        (ANSWERS, REFUSED, "database-away", "Connection refused"),
+        (ANSWERS, FULL, "too-many-connections", "too many clients"),
+        (ANSWERS, CUT, "stale-connection", "status 500"),
+    ],
+)
+def test_a_postgresql_that_is_away_at_the_start_and_in_the_middle_is_named(stage, said, rung, seen):
+    listened = stage is ANSWERS
+    facts = Facts(
+        "300/900/500",
+        "sh scale.sh",
+        {"scale.sh": ""},
+        f'{{"message": "Exception on / [GET]", "exception": "{said}"}}\n',
+        listened=listened,
+        exit_code=None if listened else 3,
+        responses=FAILED if listened else [],
+    )
+    found = climb(facts, expanded(lessons.find("300/900/500"), [stage]))
+    assert found.rung == rung and seen in found.seen
+    well = climb(
+        replace(facts, listened=True, exit_code=0, responses=[replace(FAILED[0], status=200)]),
+        expanded(lessons.find("300/900/500"), [ANSWERS]),
+    )
+    assert not well or well.rung not in ("database-away", "stale-connection")
