@@ -2,7 +2,8 @@
 PYTHON ?= python3
 PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate $(UPGRADE)
 
-PYTEST = .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+# A check waits more than it computes: four at a time take two cores little more than two at a time.
+PYTEST = .venv/bin/python -m pytest --numprocesses 4 --dist loadgroup
 # What a lesson needs beyond the base set: what is OpenTelemetry's is of the same release train, the rest in any version that fits.
 # Where the file says `# needs …`, it is that, and what that needs beyond the base set.
 OF_LESSONS = $(wildcard [0-9]00/*/requirements.txt [0-9]00/*/*/requirements.txt)
@@ -75,7 +76,7 @@ slides-pdf: site install-browser  ## each chapter's slides as site/100/slides.pd
 
 test: install-site
 test-browser: install-browser install-tests  ## the site and the slides in a real browser (needs Chromium)
-	$(PYTEST) workshop/tests/browser
+	$(PYTEST) --numprocesses 2 workshop/tests/browser
 
 test-docker: install install-tests install-programs  ## the way through Docker, with an engine of its own (Linux, root, dockerd)
 	.venv/bin/python -m pytest -rs workshop/tests/docker
