@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from packaging.requirements import Requirement
 
 from workshop.checks.checkpoint import OBSERVE, packages
 from workshop.checks.fake_server import refuse
@@ -301,6 +302,31 @@ def test_the_pins_of_2024_answer_with_the_flask_of_today_and_make_no_span(tmp_pa
 NEEDS = "from importlib.metadata import requires\nprint(*requires('opentelemetry-instrumentation-flask'), sep='\\n')"
 
 
+def test_the_exporter_of_today_cannot_be_installed_beside_the_pins_of_2024():
+    pins = (ROOT / "300/800/350/old-requirements.txt").read_text(encoding="utf-8")
+    old = re.search(r"^opentelemetry-sdk==(\S+)", pins, re.MULTILINE)[1]
+    needs = run(NEEDS.replace("opentelemetry-instrumentation-flask", "azure-monitor-opentelemetry-exporter"))
+    [sdk] = [need for need in map(Requirement, needs) if need.name == "opentelemetry-sdk"]
+    assert not sdk.specifier.contains(old) and sdk.specifier.contains("1.45.1")
+
+
+def test_the_agent_takes_azures_distro_by_name_which_is_a_preview(tmp_path):
+    names = {f"OTEL_PYTHON_{what.upper()}": f"azure_monitor_opentelemetry_{what}" for what in ("distro", "configurator")}
+    string = f"InstrumentationKey={uuid.uuid4()};IngestionEndpoint=http://localhost:1"
+    told = run(
+        "import subprocess, sys\n"
+        "ask = 'from opentelemetry import trace; print(type(trace.get_tracer_provider().sampler).__module__)'\n"
+        "done = subprocess.run(['opentelemetry-instrument', 'python', '-c', ask], capture_output=True, text=True)\n"
+        "print(done.stdout, done.stderr)",
+        prefix=distro(),
+        **fenced(tmp_path),
+        **names,
+        **dict.fromkeys(OFF, "true"),
+        **{NAME: string, "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "azure_app_service"},
+    )
+    assert told[0].startswith("azure.monitor.opentelemetry.exporter") and "is in preview" in "\n".join(told)
+
+
 # What 300/800/300 says of answers
 
 
@@ -324,6 +350,16 @@ def test_what_an_answer_does_to_a_batch(tmp_path, answer, posts, stored, said):
         )
     assert (len(azure.requests), len(list(tmp_path.glob("Microsoft-AzureMonitor-*/*/*.blob*")))) == (posts, stored)
     assert said in "\n".join(told)
+
+
+def test_what_cannot_be_sent_is_kept_for_48_hours():
+    code = (
+        "from inspect import signature\n"
+        "from azure.monitor.opentelemetry.exporter._storage import LocalFileStorage\n"
+        "print(signature(LocalFileStorage.__init__).parameters['retention_period'].default)"
+    )
+    assert run(code) == [f"{48 * 60 * 60}"]
+    assert "up to 48 hours old" in (lessons.find("300/800/300").readme.read_text(encoding="utf-8"))
 
 
 def test_batches_are_tuned_as_those_of_any_exporter(tmp_path):

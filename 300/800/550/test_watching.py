@@ -9,6 +9,8 @@ import pytest
 
 from workshop.checks.process import Process
 from workshop.checks.sandbox import OLLAMA
+from workshop.setup.environments import environment_of
+from workshop.setup.uv import find_uv
 from workshop.telemetry.console import read_console
 
 TALK = ("What shall I do first?", "Take the smallest one first.")
@@ -160,6 +162,8 @@ def show(checkpoint):
             spans = [pool.submit(asked, checkpoint, command, **more) for command, more in ASKING]
     single, cut, llmetry, silenced, openai, latest = [asking.result() for asking in spans]
     needs = ended(checkpoint, f"sh with.sh openai {NEEDS}").output
+    file = checkpoint.lesson.folder / "openai-requirements.txt"
+    find_uv()("pip", "check", "--python", environment_of(file, progress=print))  # fails where it finds a conflict
     assert "util-genai" in needs and "httpx" not in needs
     assert [sorted(span.name for span in spans) for spans in (single, llmetry, openai, latest)] == [
         ["ollama.chat"],
