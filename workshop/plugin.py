@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import signal
 import tempfile
@@ -213,10 +212,7 @@ class TurnTaken(pytest.Item):
 def _checks(lesson: Lesson) -> Iterator[Callable]:
     """The check functions of a lesson, in the order in which they stand in its tests."""
     for path in lesson.tests:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield from (check for name, check in vars(module).items() if name.startswith("test_") and callable(check))
+        yield from (check for name, check in vars(lessons.load(path)).items() if name.startswith("test_") and callable(check))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -24,7 +24,7 @@ from workshop.checks import outputs, warm
 from workshop.checks.app import App
 from workshop.checks.process import Process, environment, shell_environment
 from workshop.checks.sandbox import APP, END, MINE, START, Sandbox
-from workshop.course import lessons
+from workshop.course import pins
 from workshop.course.fences import Block, LessonError
 from workshop.course.lessons import Lesson
 from workshop.course.replay import replay
@@ -32,7 +32,7 @@ from workshop.course.turns import Turn
 from workshop.diagnosis import stages
 from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.collector import COLLECTOR
-from workshop.diagnosis.facts import Broken, Diagnosis, Facts, climb, words
+from workshop.diagnosis.facts import Broken, Diagnosis, Facts, climb, place, words
 from workshop.diagnosis.read_files import stumbled
 from workshop.programs.collector import COLLECTOR as COLLECTOR_PROGRAM
 from workshop.programs.instance import Instance, NotReady, PortTaken
@@ -392,11 +392,9 @@ class Checkpoint:
         return f"look at {files}{more} with the page beside it; `workshop diff {self.lesson.name}` shows the lines that differ"
 
     def place(self, pattern: str, otherwise: str, files: str = "*.py") -> str:
-        """The first line of the copy's `files` in which a pattern is found, as `src/file:line`, or `otherwise`."""
-        for name, text in sorted(self.sandbox.files().items()):
-            if fnmatchcase(name, files) and (found := re.search(pattern, text, re.MULTILINE)):
-                return f"src/{name}:{text.count(chr(10), 0, found.start()) + 1}"
-        return otherwise
+        """Where a pattern is found first in the copy's `files`, as `src/file:line`, or `otherwise`."""
+        chosen = {name: text for name, text in sorted(self.sandbox.files().items()) if fnmatchcase(name, files)}
+        return place(chosen, pattern) or otherwise
 
     def picture(self, name: str, spans: list[Span]) -> None:
         """Hold the lesson's picture of a trace against spans of this run: the same spans in the same order (`--at end`).
@@ -462,12 +460,11 @@ def packages(lesson: Lesson) -> Path:
     """The virtual environment for a lesson's checks: this one, unless lessons up to it bring a `requirements.txt`.
 
     Then it is one of base and those files, kept in the user's cache by content. Raises Broken when it cannot be made."""
-    before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
-    files = [f for f in (other.folder / "requirements.txt" for other in before) if f.exists()]
-    if not files:
+    files = pins.files(lesson)
+    if len(files) < 2:
         return Path(sys.prefix)
     expected, why = "an environment with the packages of the lessons so far", "this lesson needs more packages than the base"
-    return _made(lesson, expected, why, lesson.root / "requirements.txt", *files)
+    return _made(lesson, expected, why, *files)
 
 
 def _made(lesson: Lesson, expected: str, why: str, *files: Path) -> Path:

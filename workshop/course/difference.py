@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from workshop.course.fences import Block, LessonError
-from workshop.course.replay import apply
+from workshop.course.replay import apply, bytes_of
 
 CONTEXT = 2
 
@@ -43,13 +43,9 @@ def hunks(old: list[str], new: list[str]) -> list[str]:
 
 
 def _fits(lines: list[str], old: list[str], new: list[str]) -> bool:
-    state = {"file": _bytes(old)}
+    state = {"file": bytes_of(old)}
     try:
         apply(Block("", 0, "diff", "src/file", "change", tuple(lines)), state)
     except LessonError:
         return False
-    return state["file"] == _bytes(new)
-
-
-def _bytes(lines: list[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
+    return state["file"] == bytes_of(new)

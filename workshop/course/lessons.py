@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import json
 import math
 import re
 from functools import cache, cached_property
 from pathlib import Path
+from types import ModuleType
 
 from workshop.course.fences import OPENING, ROOT, Block, LessonError, lines_of, parse
 
@@ -104,6 +106,14 @@ def read(page: Path, root: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         where = f"{page.relative_to(root).as_posix()}:{line}"
         raise LessonError(f"{where}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+
+
+def load(path: Path) -> ModuleType:
+    """A Python file of a lesson's folder, run as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _typed(block: Block) -> int:

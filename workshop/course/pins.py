@@ -39,13 +39,17 @@ class Packages:
 def compared(lesson: Lesson, prefix: Path) -> Packages:
     """The packages of an environment beside what the base and the lessons so far pin."""
     pinned, by = {}, {}
-    before = [other for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
-    for file in (lesson.root / BASE, *(other.folder / BASE for other in before)):
-        if file.exists():
-            found = pins(file.read_text(encoding="utf-8"))
-            pinned |= found
-            by |= dict.fromkeys(found, file.relative_to(lesson.root).as_posix())
+    for file in files(lesson):
+        found = pins(file.read_text(encoding="utf-8"))
+        pinned |= found
+        by |= dict.fromkeys(found, file.relative_to(lesson.root).as_posix())
     return Packages(installed(prefix), pinned, by)
+
+
+def files(lesson: Lesson) -> list[Path]:
+    """The requirements files of the base and of the lessons so far."""
+    before = [other.folder for other in lessons.lessons(lesson.root) if other.name <= lesson.name]
+    return [file for folder in (lesson.root, *before) if (file := folder / BASE).exists()]
 
 
 def canonical(name: str) -> str:

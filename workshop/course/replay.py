@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from workshop.course.fences import Block, LessonError, lines_of
 from workshop.course.lessons import Lesson, lessons, read
@@ -40,7 +40,7 @@ def apply(block: Block, state: dict[str, bytes]) -> None:
     if block.kind == "create" and path not in state:
         if clash := _clash(path, state):
             raise block.error(f"{block.title} cannot stand beside src/{clash}: one name is a file and a folder")
-        state[path] = _bytes(block.lines)
+        state[path] = bytes_of(block.lines)
         return
     if path not in state:
         near = difflib.get_close_matches(path, state, 1)
@@ -51,7 +51,7 @@ def apply(block: Block, state: dict[str, bytes]) -> None:
     except UnicodeDecodeError:
         raise block.error(f"{block.title} is not text; only text can be changed or quoted") from None
     if block.kind == "change":
-        state[path] = _bytes(_changed(block, lines))
+        state[path] = bytes_of(_changed(block, lines))
     elif not places(lines, list(block.lines)):
         raise block.error(f"{block.title} exists, and not with these lines word for word; to change it, use ```diff")
 
@@ -99,7 +99,7 @@ def _hunks(block: Block) -> list[tuple[int, list[str]]]:
     return hunks
 
 
-def places(lines: list[str], wanted: list[str]) -> list[int]:
+def places(lines: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Where all wanted lines stand one after the other; nowhere when none is wanted."""
     starts = range(len(lines) - len(wanted) + 1) if wanted else ()
     return [at for at in starts if lines[at : at + len(wanted)] == wanted]
@@ -122,7 +122,7 @@ def _clash(path: str, state: dict[str, bytes]) -> str:
     return next((other for other in state if path.startswith(f"{other}/") or other.startswith(f"{path}/")), "")
 
 
-def _bytes(lines: Iterable[str]) -> bytes:
+def bytes_of(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, climb, exception, frame, words
+from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, climb, exception, frame, line_at, words
 from workshop.diagnosis.files import in_the_way, mark_on_page, mark_unseen, unreadable
 from workshop.diagnosis.starting import STARTS
 
@@ -50,7 +50,7 @@ def missing_column(f: Facts) -> Diagnosis | None:
 def _without_token(f: Facts) -> list[str]:
     """The forms that post without a token, each as `file:line`."""
     return [
-        f"src/{path}:{text.count(chr(10), 0, form.start()) + 1}"
+        f"src/{path}:{line_at(text, form.start())}"
         for path, text in f.files.items()
         if path.endswith(".html")
         for form in re.finditer(r"<form\b.*?(?:</form>|\Z)", text, re.DOTALL | re.IGNORECASE)
@@ -63,7 +63,7 @@ def token_forgotten(f: Facts) -> Diagnosis | None:
     if not refused or refused.status != 400:  # a page that failed before could not hand out a token
         return None
     said = "CSRF token is missing" in refused.text + f.output
-    protected = any("CSRFProtect" in text for path, text in f.files.items() if path.endswith(".py"))
+    protected = any("CSRFProtect" in text for text in f.modules.values())
     bare = _without_token(f)
     if not said and not (protected and bare):  # a page of the app's own need not say why
         return None
@@ -94,7 +94,7 @@ def unregistered(f: Facts) -> Diagnosis | None:
         asked_for = re.search(rf"Could not build url for endpoint '{blueprint[1]}\.\w+'", f.output)
         if asked_for if lost.status == 500 else f'"{lost.path}"' in text.replace("'", '"'):
             variable = blueprint[0].partition("=")[0].strip()
-            where = f"src/{path}:{text.count(chr(10), 0, blueprint.start()) + 1}"
+            where = f"src/{path}:{line_at(text, blueprint.start())}"
             return Diagnosis(
                 "unregistered",
                 f"{lost}: status {lost.status}; {where} makes the blueprint {blueprint[1]!r}, and the app does not register it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis.backend import ANSWERS, WORDS
-from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage, words
+from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage, line_at, words
 from workshop.diagnosis.settings import Setting
 from workshop.programs.jaeger import JAEGER
 from workshop.programs.program import Program
@@ -15,9 +15,9 @@ IN_CODE = re.compile(r"""OTLPSpanExporter\(\s*(?:endpoint\s*=\s*)?["']([^"']+)["
 
 def endpoint(f: Facts) -> Setting | None:
     """Where the app sends its spans: as its code says, else by the setting of traces, else by that of all signals."""
-    for path, text in f.files.items():
-        if path.endswith(".py") and (found := IN_CODE.search(text)):
-            return Setting("endpoint", found[1], f"src/{path}:{text.count(chr(10), 0, found.start()) + 1}", "endpoint=")
+    for path, text in f.modules.items():
+        if found := IN_CODE.search(text):
+            return Setting("endpoint", found[1], f"src/{path}:{line_at(text, found.start())}", "endpoint=")
     return f.known("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f.known("OTEL_EXPORTER_OTLP_ENDPOINT")
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage
+from workshop.diagnosis.facts import EXCERPT, Diagnosis, Facts, Stage, line_at
 
 LESSON = "300/800/200"
 SCHEMES = ("Basic", "Bearer", "ApiKey")
@@ -71,7 +71,7 @@ def proxied(f: Facts) -> Diagnosis | None:
     if not line:
         return None
     named = re.search(r"^.*\b(https?_proxy|all_proxy)=(\S+)", f.run_sh, re.IGNORECASE | re.MULTILINE)
-    where = f"src/{f.script}:{f.run_sh.count(chr(10), 0, named.start()) + 1}: {named[1]}={named[2]}\n" if named else ""
+    where = f"src/{f.script}:{line_at(f.run_sh, named.start())}: {named[1]}={named[2]}\n" if named else ""
     return Diagnosis(
         "proxy-between",
         f"{where}{line}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame
+from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame, place
 
 BEGIN = re.compile(r"^(?:Exception in thread (\S+).*|Process (\S+):)\n(?=Traceback)", re.MULTILINE)
 
@@ -61,11 +61,8 @@ def held_by_a_future(f: Facts) -> Diagnosis | None:
 def _place(f: Facts, told: str) -> str:
     """Where a traceback leads in the learner's files; without a line of theirs, the function called, or what starts the work."""
     called = re.search(r"^TypeError: (?:\w+\.)*(\w+)\(\)", told, re.MULTILINE)
-    for pattern in ([rf"^\s*def {called[1]}\b"] if called else []) + [r"\.submit\(|Thread\(|Process\("]:
-        for path, text in f.files.items():
-            if path.endswith(".py") and (found := re.search(pattern, text, re.MULTILINE)):
-                return frame(told) or f"src/{path}:{text.count(chr(10), 0, found.end()) + 1}"
-    return frame(told)
+    made = place(f.modules, rf"^[ \t]*def {called[1]}\b") if called else ""
+    return frame(told) or made or place(f.modules, r"\.submit\(|Thread\(|Process\(")
 
 
 def first_traceback(text: str) -> str:

@@ -181,6 +181,11 @@ class Facts:
         return setting if setting and setting.plain else None
 
     @property
+    def modules(self) -> dict[str, str]:
+        """The learner's Python files."""
+        return {path: text for path, text in self.files.items() if path.endswith(".py")}
+
+    @property
     def asked(self) -> list[Response]:
         """The requests that the check is about: one, or all that must be traced."""
         return [self.about] if self.about else [response for response in self.responses if response.traced]
@@ -226,6 +231,19 @@ def tail(text: str, lines: int = 5) -> str:
     """The last lines of what an app printed, apart from its telemetry and from the log of its requests."""
     kept = [line.rstrip() for line in text.splitlines() if line.strip() and not TELEMETRY.match(line)]
     return "\n".join(kept[-lines:])
+
+
+def line_at(text: str, at: int) -> int:
+    """The number of the line in which a character of a text stands."""
+    return text.count("\n", 0, at) + 1
+
+
+def place(files: dict[str, str], pattern: str) -> str:
+    """Where a pattern is found first in these files, as `src/file:line`; empty where it is in none."""
+    for path, text in files.items():
+        if found := re.search(pattern, text, re.MULTILINE):
+            return f"src/{path}:{line_at(text, found.start())}"
+    return ""
 
 
 def frame(output: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from workshop.diagnosis.facts import Diagnosis, Facts, frame
+from workshop.diagnosis.facts import Diagnosis, Facts, frame, line_at
 from workshop.diagnosis.script import marked
 
 # A template's line that begins with a mark, and goes on as a line of HTML or of Jinja does, or not at all.
@@ -33,7 +33,7 @@ def unreadable(f: Facts) -> Diagnosis | None:
     if not _failed(f) or not said or not (strange or "SyntaxError" in said[0]):
         return None  # another file than those in src/ may be the one that cannot be read
     place = strange[0] if strange else ""
-    number = f.files[place].count("\n", 0, f.files[place].index("\ufffd")) + 1 if place else 0
+    number = line_at(f.files[place], f.files[place].index("\ufffd")) if place else 0
     where = f"src/{place}:{number}" if place else frame(f.output) or "a file in src/"
     return Diagnosis(
         "not-utf-8",
@@ -68,7 +68,7 @@ def mark_on_page(f: Facts) -> Diagnosis | None:
         if found and re.search(
             rf"^{re.escape(found[0][:2] if found[0].startswith('@@') else found[0][0])}", pages, re.MULTILINE
         ):
-            return marked(path, text.count("\n", 0, found.start()) + 1, found[0], f.lesson)
+            return marked(path, line_at(text, found.start()), found[0], f.lesson)
     return None
 
 
@@ -77,6 +77,6 @@ def mark_unseen(f: Facts) -> Diagnosis | None:
     for path, text in f.files.items():
         marks = UNSEEN.get(PurePosixPath(path).suffix)
         if marks and (found := marks.search(text)):
-            number = text.count("\n", 0, found.start()) + 1
+            number = line_at(text, found.start())
             return marked(path, number, text.split("\n")[number - 1], f.lesson)
     return None

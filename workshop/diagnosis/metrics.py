@@ -7,7 +7,7 @@ from collections import Counter
 
 from workshop.diagnosis.background import cure, first_traceback
 from workshop.diagnosis.configuration import CONFIGURATION
-from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame
+from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame, place
 from workshop.diagnosis.packages import missing_package
 from workshop.diagnosis.spans import not_under_agent
 from workshop.telemetry.metrics import Metric, current
@@ -126,10 +126,7 @@ def _none_on_console(f: Facts) -> bool:
 
 def _created(f: Facts) -> str:
     """Where a metric's name stands in the learner's Python, as `file:line`."""
-    for path, text in f.files.items():
-        if path.endswith(".py") and (found := re.search(rf"[\"']{re.escape(f.metric)}[\"']", text)):
-            return f"src/{path}:{text.count(chr(10), 0, found.start()) + 1}"
-    return ""
+    return place(f.modules, rf"[\"']{re.escape(f.metric)}[\"']")
 
 
 def _states(f: Facts, name: str) -> list[Metric]:

@@ -13,7 +13,7 @@ from workshop.diagnosis.starting import shadowed
 
 
 def not_under_agent(f: Facts) -> Diagnosis | None:
-    in_code = any("opentelemetry" in text for name, text in f.files.items() if name.endswith(".py"))
+    in_code = any("opentelemetry" in text for text in f.modules.values())
     if f.spans or settings.AGENT in f.run_sh or (in_code and "TracerProvider" in "".join(f.files.values())):
         return None
     return Diagnosis(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 from workshop.course import lessons
 from workshop.course.lessons import Lesson
@@ -37,9 +35,4 @@ def _files(root: Path, until: str) -> tuple[Path, ...]:
     return tuple(path for path in found if path.exists())
 
 
-@cache
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"rungs_{path.parent.name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+_load = cache(lessons.load)

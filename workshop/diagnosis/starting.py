@@ -161,12 +161,11 @@ def factory_without_return(f: Facts) -> Diagnosis | None:
 def _functions(f: Facts) -> list[tuple[str, int, ast.FunctionDef]]:
     """The functions of the app's Python files, each with its path below src/ and its line."""
     found = []
-    for path, text in f.files.items():
+    for path, text in f.modules.items():
         try:
-            tree = ast.parse(text) if path.endswith(".py") else None
+            found += [(path, n.lineno, n) for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
         except (SyntaxError, ValueError):
             continue
-        found += [(path, n.lineno, n) for n in (ast.walk(tree) if tree else ()) if isinstance(n, ast.FunctionDef)]
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -50,10 +49,7 @@ class Quiz:
 
     @cached_property
     def _module(self) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"quiz_{self.path.stem}", self.lesson.folder / "quiz.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return lessons.load(self.lesson.folder / "quiz.py")
 
     @cached_property
     def _same_for_all(self) -> list[Question]:

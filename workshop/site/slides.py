@@ -14,7 +14,7 @@ from pathlib import Path
 
 from workshop.course.fences import ROOT, Block, Fence, LessonError, parse, scan
 from workshop.course.lessons import lessons
-from workshop.course.replay import replay
+from workshop.course.replay import places, replay
 
 TEXT_LINES = 7
 BLOCK_LINES = 12
@@ -122,12 +122,12 @@ def check(deck: Path, root: Path = ROOT) -> None:
         if len(block.lines) > BLOCK_LINES:
             raise block.error(f"the block has {len(block.lines)} lines; show a part of it, {BLOCK_LINES} at most")
         if block.kind == "quote":
-            if not _within(block.lines, _lines((root / block.title).read_bytes())):
+            if not places(_lines((root / block.title).read_bytes()), block.lines):
                 raise block.error(f"{block.title} does not hold these lines; copy them word for word from it")
         elif block.kind == "create":
             _check_quoted(block, deck.parent, root)
         elif block.kind != "shown" and not any(
-            (block.kind, block.title) == (other.kind, other.title) and _within(block.lines, other.lines)
+            (block.kind, block.title) == (other.kind, other.title) and places(other.lines, block.lines)
             for lesson in lessons(root)
             for other in lesson.blocks
         ):
@@ -139,17 +139,13 @@ def _check_quoted(block: Block, chapter: Path, root: Path) -> None:
     typing = [lesson for lesson in everything if chapter in lesson.folder.parents]
     writes = any(other.title.startswith("src/") for lesson in typing for other in lesson.blocks)
     for lesson in reversed(typing) if writes else everything[-1:]:
-        if _within(block.lines, _lines(replay(lesson).get(block.title.removeprefix("src/"), b""))):
+        if places(_lines(replay(lesson).get(block.title.removeprefix("src/"), b"")), block.lines):
             return
     raise block.error(f"after no lesson of {chapter.name} does {block.title} hold these lines; copy them word for word")
 
 
 def _lines(content: bytes) -> tuple[str, ...]:
     return tuple(content.decode(errors="replace").splitlines())
-
-
-def _within(wanted: tuple[str, ...], lines: tuple[str, ...]) -> bool:
-    return any(lines[at : at + len(wanted)] == wanted for at in range(len(lines) - len(wanted) + 1))
 
 
 def _text_lines(slide: Slide) -> Iterator[str]:

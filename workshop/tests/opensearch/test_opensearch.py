@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,10 +28,7 @@ BEGUN, JUDGED = (f"otelcol_processor_tail_sampling_{name}" for name in ("new_tra
 @pytest.fixture(scope="module")
 def scale():
     """The lesson's own test, which starts the way of the traces and counts what arrives."""
-    spec = importlib.util.spec_from_file_location("scale", LESSON.folder / "test_scale.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return lessons.load(LESSON.folder / "test_scale.py")
 
 
 @pytest.fixture(scope="module")
