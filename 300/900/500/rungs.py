@@ -3,6 +3,7 @@
 import re
 
 from workshop.diagnosis.facts import Diagnosis, Facts, Response
+from workshop.diagnosis.settings import AGENT
 
 HERE = "300/900/500"
 FULL = re.compile(r"FATAL: +((?:too many connections|sorry, too many clients|remaining connection slots)[^\n\\]*)")
@@ -52,6 +53,52 @@ def stale_connection(f: Facts) -> Diagnosis | None:
     )
 
 
+def engine_options(f: Facts) -> Diagnosis | None:
+    said = re.search(r"dictionary update sequence element.*|Invalid argument\(s\) '[^']*' sent to create_engine\(\)", f.output)
+    setting = f.settings.get("FLASK_SQLALCHEMY_ENGINE_OPTIONS")
+    if not said or not setting:
+        return None
+    return Diagnosis(
+        "engine-options",
+        f"{setting.where}: FLASK_SQLALCHEMY_ENGINE_OPTIONS={setting.value}\n{said[0]}",
+        """'{"hide_parameters": true, "pool_pre_ping": true}'""",
+        "Flask reads JSON: a name in double quotes that create_engine() knows, true in small letters; single quotes around all of it "
+        "keep the shell from taking the double ones away",
+        f"mend it in {setting.where}",
+        HERE,
+    )
+
+
+def not_a_url(f: Facts) -> Diagnosis | None:
+    if "Could not parse SQLAlchemy URL" not in f.output:
+        return None
+    setting = f.settings.get("FLASK_SQLALCHEMY_DATABASE_URI")
+    return Diagnosis(
+        "not-a-url",
+        f"{setting.where}: FLASK_SQLALCHEMY_DATABASE_URI={setting.value}"
+        if setting
+        else "FLASK_SQLALCHEMY_DATABASE_URI is no URL",
+        "the URL that src/database.py prints",
+        "SQLAlchemy learns from it which database to ask, by which driver, and where",
+        f"`export FLASK_SQLALCHEMY_DATABASE_URI=$URL` in src/{f.script}, below the line that sets URL",
+        HERE,
+    )
+
+
+def not_set_up(f: Facts) -> Diagnosis | None:
+    served = re.search(r"gunicorn\b.*\s['\"]?(\w+:\w+)", f.run_sh)
+    if f.lesson != HERE or f.spans or not served or served[1] == "production:app" or AGENT in f.run_sh:
+        return None
+    return Diagnosis(
+        "not-set-up",
+        f"the app answers, and makes no span; gunicorn serves {served[1]}",
+        "spans from each worker",
+        "src/production.py sets telemetry up in each worker, and then has the app of wsgi.py; wsgi.py alone sets nothing up",
+        f"`production:app` in src/{f.script}",
+        "300/900/100",
+    )
+
+
 def away_in_the_middle(f: Facts) -> Diagnosis | None:
     return database_away(f) if _failed(f) else None
 
@@ -61,4 +108,5 @@ def _failed(f: Facts) -> Response | None:
 
 
 STARTS = (too_many_connections, database_away)
-ANSWERS = (too_many_connections, stale_connection, away_in_the_middle)
+SPANS = (not_set_up,)
+ANSWERS = (engine_options, not_a_url, too_many_connections, stale_connection, away_in_the_middle)

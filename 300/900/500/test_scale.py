@@ -1,10 +1,12 @@
 """Two processes share a PostgreSQL that may be killed, and no accepted span is lost between the app and a Jaeger on a disk."""
 
+import json
 import secrets
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,9 @@ import pytest
 from workshop.checks.fake_server import FakeServer
 from workshop.checks.process import patient
 from workshop.checks.sandbox import OTLP_HTTP
+from workshop.diagnosis.arrival import ROAD
 from workshop.diagnosis.spans import SPANS
+from workshop.programs.instance import ProgramError
 from workshop.telemetry.otlp import Telemetry
 from workshop.telemetry.spans import Span
 
@@ -41,6 +45,7 @@ def served(checkpoint):
                 run.before = ask_all(run.app, backend)
                 run.systems = {s.attributes.get("db.system") for s in backend.stored.spans if s.statement}
                 run.processes = len(instances(backend, run.before))
+                run.options = run.app.processes()[-1].environ().get("FLASK_SQLALCHEMY_ENGINE_OPTIONS")
                 if run.systems == {"postgresql"} and postmaster(data) and run.processes > 1:
                     postmaster(data).kill()
                     run.app.until(lambda: not postmaster(data), patient(2))
@@ -92,7 +97,7 @@ def test_two_processes_share_a_database_and_outlive_its_end(checkpoint):
     run = checkpoint.shared(served)
     servers = {s.user_agent: s for s in run.spans if s.kind == "server"}
     if bare := next((response for response in run.app.responses if response.agent not in servers), None):
-        run.app.require(SPANS, spans=run.spans, about=bare)
+        run.app.require(*ROAD, SPANS, spans=run.spans, stored=run.spans, about=bare)
     checkpoint.must(
         run.systems == {"postgresql"},
         "not-postgresql",
@@ -120,10 +125,22 @@ def test_two_processes_share_a_database_and_outlive_its_end(checkpoint):
         why="the driver has an instrumentation of its own, and SQLAlchemy's stands above it: each statement passes both",
         do="`export OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=psycopg` in src/scale.sh",
     )
+    checkpoint.must(
+        not run.options or json.loads(run.options).get("hide_parameters") is True,
+        "values-shown",
+        seen=f"FLASK_SQLALCHEMY_ENGINE_OPTIONS={run.options}",
+        expected='"hide_parameters": true in it, too',
+        why="the variable takes the place of what create_app() has set; a statement that fails would put what people typed into its span",
+        do="add it in src/scale.sh",
+    )
     assert servers[run.away.agent].status == "ERROR" and run.after
 
 
 # The way of its traces
+
+
+class NotTaken(Exception):
+    """The agent did not accept what it was sent."""
 
 
 class Chain:
@@ -136,19 +153,25 @@ class Chain:
         checkpoint.sandbox.own_ports |= {FIRST: first, SECOND: second}
         self.agent = stack(checkpoint.start("collector", "otel/agent.yaml"))
 
-    def send(self) -> set[str]:
-        """Hand over traces, first one half of each, then the other, which has failed; they are accepted when this returns."""
+    def send(self, failed: bool = True, between: Callable[[], object] = lambda: None) -> set[str]:
+        """Hand over traces, first one half of each, then the other, which has failed or not; they are accepted when this returns.
+
+        Raises NotTaken."""
         halves, service = ([], []), f"todo-{secrets.token_hex(4)}"
         for number in range(TRACES):
             trace_id, root, now = secrets.token_hex(16), secrets.token_hex(8), time.time_ns()
             for half, parent, span_id in ((0, None, root), (1, root, secrets.token_hex(8))):
-                status, kind = ("ERROR", "client") if half else ("UNSET", "server")
+                status, kind = "ERROR" if half and failed else "UNSET", "client" if half else "server"
                 resource = {"service.name": f"{service}-{half}-{number % SERVICES}"}
                 halves[half].append(
                     Span("GET", kind, trace_id, span_id, parent, now, now + MS, status, "", {}, resource=resource)
                 )
-        for half in halves:
-            self.agent.send(Telemetry(half))
+        try:
+            for half in halves:
+                self.agent.send(Telemetry(half))
+                between()
+        except ProgramError as error:
+            raise NotTaken from error
         return {span.trace_id for span in halves[0]}
 
     def arrived(self, ids: set[str], seconds: float) -> int:
@@ -168,53 +191,73 @@ class Chain:
         return 2 * (len(ids) - len(missing)) + count
 
     def counted(self, name: str) -> list[float]:
-        """One of the gateways' own numbers, for each of them."""
-        return [sum(s.value for s in gateway.metrics() if s.labels["__name__"].startswith(name)) for gateway in self.gateways]
+        """One of the gateways' own numbers, for each of them; 0 where it does not tell."""
+        numbers = [0.0 for _ in self.gateways]
+        for place, gateway in enumerate(self.gateways):
+            with suppress(ProgramError):
+                numbers[place] = sum(s.value for s in gateway.metrics() if s.labels["__name__"].startswith(name))
+        return numbers
 
-    def decided(self, traces: int) -> bool:
+    def shares(self) -> list[float]:
+        """How many spans each gateway has accepted."""
+        return self.counted("otelcol_receiver_accepted_spans")
+
+    def decisions(self) -> float:
+        return sum(self.counted("otelcol_processor_tail_sampling_global_count_traces_sampled"))
+
+    def decided(self, traces: float) -> bool:
         """Wait until so many traces have been judged since the gateways started."""
-        name = "otelcol_processor_tail_sampling_global_count_traces_sampled"
-        return self.jaeger.until(lambda: sum(self.counted(name)) >= traces, patient(4))
+        return self.jaeger.until(lambda: self.decisions() >= traces, patient(4))
 
 
 def killed(checkpoint):
     """How many spans arrived of what was sent before anything was killed, while Jaeger was away, and while the gateways were."""
-    run = SimpleNamespace()
+    run = SimpleNamespace(refused="", gateways=True)
     with ExitStack() as stack:
         chain = Chain(checkpoint, stack.enter_context)
-        before = chain.send()
-        run.quiet = chain.arrived(before, 4)
         run.behind = chain.agent
-        if run.quiet < 2 * TRACES:
-            return run
-        chain.jaeger.kill()
-        jaeger_away = chain.send()
-        chain.decided(2 * TRACES)
-        for gateway in chain.gateways:
-            gateway.kill()
-        gateways_away = chain.send()
-        chain.agent.kill()
-        for each in (chain.jaeger, *chain.gateways, chain.agent):
-            each.again()
-        run.kept = chain.arrived(before, 1)
-        if run.kept < 2 * TRACES:
-            return run
-        run.jaeger_away = chain.arrived(jaeger_away, 4)
-        if run.jaeger_away < 2 * TRACES:
-            return run
-        run.gateways_away = chain.arrived(gateways_away, 5)
-        if checkpoint.showing:
-            assert all(chain.counted("otelcol_receiver_accepted_spans"))  # each gateway has a part
-            undecided(chain)
+        try:
+            kill(checkpoint, chain, run)
+        except NotTaken as error:
+            run.refused = str(error.__cause__)
     return run
+
+
+def kill(checkpoint, chain, run) -> None:
+    healthy, before = chain.send(failed=False), chain.send()
+    run.quiet = chain.arrived(before, 4)
+    if run.quiet < 2 * TRACES:
+        return
+    run.healthy = chain.arrived(healthy, 0)  # judged by now, for they came first
+    run.shares = chain.shares()
+    chain.jaeger.kill()
+    jaeger_away = chain.send()
+    chain.decided(3 * TRACES)
+    for gateway in chain.gateways:
+        gateway.kill()
+    run.gateways = False
+    gateways_away = chain.send()
+    chain.agent.kill()
+    for each in (chain.jaeger, *chain.gateways, chain.agent):
+        each.again()
+    run.kept = chain.arrived(before, 1)
+    if run.kept < 2 * TRACES:
+        return
+    run.jaeger_away = chain.arrived(jaeger_away, 4)
+    if run.jaeger_away < 2 * TRACES:
+        return
+    run.gateways_away = chain.arrived(gateways_away, 5)
+    if checkpoint.showing:
+        undecided(chain)
+        late(chain)
 
 
 def undecided(chain) -> None:
     """What the page says of a gateway that is ended before it has decided: TERM loses nothing, kill -9 all that waited."""
     for end, arrive in ((lambda gateway: gateway.process.terminate(), 2 * TRACES), (lambda gateway: gateway.kill(), 0)):
-        received = sum(chain.counted("otelcol_receiver_accepted_spans"))
+        received = sum(chain.shares())
         sent = chain.send()
-        chain.jaeger.until(lambda r=received: sum(chain.counted("otelcol_receiver_accepted_spans")) >= r + 2 * TRACES, 4)
+        chain.jaeger.until(lambda r=received: sum(chain.shares()) >= r + 2 * TRACES, 4)
         for gateway in chain.gateways:
             end(gateway)
             gateway.process.wait(5)
@@ -223,9 +266,31 @@ def undecided(chain) -> None:
         assert found == arrive if arrive else found < 2 * TRACES, found
 
 
+def late(chain) -> None:
+    """What the page says of spans that come after the decision: that they have failed saves neither them nor their traces."""
+    enough = chain.decisions() + TRACES
+    found = chain.arrived(chain.send(between=lambda: chain.decided(enough)), 1.5)
+    assert found < TRACES, found
+
+
 @pytest.mark.before("collector-unconfigured")
 def test_no_accepted_span_is_lost_on_the_way(checkpoint):
     run, all_of = checkpoint.shared(killed), 2 * TRACES
+    checkpoint.must(
+        not run.refused,
+        "agent-takes-nothing" if run.gateways else "agent-holds-up",
+        seen=f"the agent has not accepted what it was sent by OTLP over HTTP, at port 5318: {run.refused.rpartition(': ')[2]}"
+        if run.gateways
+        else "while the gateways were away, the agent accepted nothing",
+        expected="spans that it accepts, and keeps while the gateways are away",
+        why="apps send to port 5318, where the agent takes them"
+        if run.gateways
+        else "without a queue this exporter tries again while the app waits",
+        do=""
+        if run.gateways
+        else "`sending_queue: {storage: file_storage}` directly below load_balancing in src/otel/agent.yaml",
+        behind=run.behind if run.gateways else None,
+    )
     checkpoint.must(
         run.quiet == all_of,
         "traces-torn" if run.quiet else "not-passed-on",
@@ -233,9 +298,25 @@ def test_no_accepted_span_is_lost_on_the_way(checkpoint):
         expected=f"{all_of}",
         why="a gateway judges what it has; a half that went to the other one is judged without the failure, and thrown away"
         if run.quiet
-        else "the agent sends to the gateways, and they to Jaeger",
+        else "the agent sends to the gateways, and they to Jaeger after `decision_wait`, for which the check waits four seconds",
         do="`routing_key: traceID` in src/otel/agent.yaml, and `decision_wait` long enough" if run.quiet else "",
         behind=run.behind,
+    )
+    checkpoint.must(
+        run.healthy < all_of,
+        "nothing-thrown-away",
+        seen=f"{TRACES} traces in which nothing failed were sent as well, and all of them are in Jaeger",
+        expected="about a tenth of them",
+        why="a processor judges only in a pipeline that names it",
+        do="`processors: [tail_sampling]` in the pipeline of traces in src/otel/gateway.yaml, and its policies as on the page",
+    )
+    checkpoint.must(
+        all(run.shares) or not any(run.shares),
+        "one-gateway",
+        seen=f"of {sum(run.shares):g} spans the gateways got {' and '.join(f'{share:g}' for share in run.shares)}",
+        expected="a part for each",
+        why="the load of one machine is what a second one is there for",
+        do="both gateways in `hostnames`, in src/otel/agent.yaml",
     )
     checkpoint.must(
         run.kept == all_of,
