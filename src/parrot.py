@@ -19,8 +19,9 @@ def tags():
 
 
 @app.post("/api/chat")
+@app.post("/api/generate")
 def chat():
-    """An answer, whole or, where a stream is asked for, word by word."""
+    """An answer to a talk, or to one prompt, whole or, where a stream is asked for, word by word."""
     asked = request.get_json()
     model = asked["model"]
     if model not in MODELS:
@@ -28,7 +29,8 @@ def chat():
     if model == "slow":
         time.sleep(3)  # longer than anybody waits: that is what this model is for
     words = said(model, asked.get("format")).split()
-    read = sum(len(message["content"].split()) for message in asked["messages"])
+    heard = [message["content"] for message in asked.get("messages", ())] or [asked["prompt"]]
+    read = sum(len(one.split()) for one in heard)
     end = {"done": True, "done_reason": "stop", "prompt_eval_count": read, "eval_count": len(words)}
     if not asked["stream"]:
         return part(model, " ".join(words)) | end
@@ -55,4 +57,4 @@ def said(model: str, shape: object) -> str:
 
 
 def part(model: str, words: str) -> dict:
-    return {"model": model, "message": {"role": "assistant", "content": words}, "done": False}
+    return {"model": model, "message": {"role": "assistant", "content": words}, "response": words, "done": False}
