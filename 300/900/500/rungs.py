@@ -55,16 +55,17 @@ def stale_connection(f: Facts) -> Diagnosis | None:
 
 def engine_options(f: Facts) -> Diagnosis | None:
     said = re.search(r"dictionary update sequence element.*|Invalid argument\(s\) '[^']*' sent to create_engine\(\)", f.output)
-    setting = f.settings.get("FLASK_SQLALCHEMY_ENGINE_OPTIONS")
-    if not said or not setting:
+    lines = f.run_sh.splitlines()
+    number = next((n for n, line in enumerate(lines, 1) if "FLASK_SQLALCHEMY_ENGINE_OPTIONS=" in line), 0)
+    if not said or not number:
         return None
     return Diagnosis(
         "engine-options",
-        f"{setting.where}: FLASK_SQLALCHEMY_ENGINE_OPTIONS={setting.value}\n{said[0]}",
+        f"src/{f.script}:{number}: {lines[number - 1].strip()}\n{said[0]}",
         """'{"hide_parameters": true, "pool_pre_ping": true}'""",
         "Flask reads JSON: a name in double quotes that create_engine() knows, true in small letters; single quotes around all of it "
         "keep the shell from taking the double ones away",
-        f"mend it in {setting.where}",
+        f"mend it in src/{f.script}:{number}",
         HERE,
     )
 
@@ -72,12 +73,9 @@ def engine_options(f: Facts) -> Diagnosis | None:
 def not_a_url(f: Facts) -> Diagnosis | None:
     if "Could not parse SQLAlchemy URL" not in f.output:
         return None
-    setting = f.settings.get("FLASK_SQLALCHEMY_DATABASE_URI")
     return Diagnosis(
         "not-a-url",
-        f"{setting.where}: FLASK_SQLALCHEMY_DATABASE_URI={setting.value}"
-        if setting
-        else "FLASK_SQLALCHEMY_DATABASE_URI is no URL",
+        f"src/{f.script}: what FLASK_SQLALCHEMY_DATABASE_URI is set to is no URL",
         "the URL that src/database.py prints",
         "SQLAlchemy learns from it which database to ask, by which driver, and where",
         f"`export FLASK_SQLALCHEMY_DATABASE_URI=$URL` in src/{f.script}, below the line that sets URL",
