@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -227,6 +228,18 @@ def test_a_queue_that_is_full_is_known_by_what_it_says(brought, tmp_path):
             for _ in range(4):
                 collector.send(Telemetry([span]))
         assert rung_of(collector, text) == "queue-full"
+
+
+def test_a_disk_that_is_full_is_known_by_what_it_says(brought, tmp_path):
+    full = "file/full: {path: /dev/full, flush_interval: 50ms}"
+    text = KEEPS.replace("  debug: {verbosity: detailed}", f"  {full}").replace("[file, debug]", "[file/full]")
+    (tmp_path / "collector.yaml").write_text(text)
+    brought("collector")
+    span = Span("task", "internal", "a" * 32, "b" * 16, None, 1, 2)
+    with for_checks(COLLECTOR, tmp_path / "collector.yaml") as collector:
+        with suppress(ProgramError):  # it says no, or has said yes and writes later
+            collector.send(Telemetry([replace(span, name="task" * 20_000)]))
+        assert collector.until(lambda: rung_of(collector, text) == "disk-full", 5), collector.said
 
 
 def test_a_jaeger_that_is_sent_metrics_over_grpc_is_known_by_what_it_says(brought, tmp_path):

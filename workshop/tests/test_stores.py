@@ -29,3 +29,11 @@ def test_a_broken_store_is_told_in_the_programs_own_words(brought, tmp_path, nam
         broken.mkdir(parents=True)
     with pytest.raises(NotReady, match=words):
         start(find(name), methods.at_hand(find(name)), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["prometheus", "logs"])
+def test_a_folder_in_which_nobody_may_write_is_told_in_the_programs_own_words(brought, tmp_path, name: str):
+    brought(name)
+    (tmp_path / f"{name}-data").symlink_to("/sys/kernel")  # read-only, or closed even to root
+    with pytest.raises(NotReady, match="(?i)read-only file system|permission denied|not permitted"):
+        start(find(name), methods.at_hand(find(name)), tmp_path)
