@@ -416,7 +416,7 @@ class Checkpoint:
     def _compare_output(self, command: Block, printed: str) -> None:
         for block in self._shown_after(lambda b: b.text == command.text, "output", lambda b: b.kind == "command"):
             self._record.used.add(block.line)
-            self._hold(block, outputs.matches(block.lines, printed, whole=True), lambda b: outputs.rewrite(b, printed), printed)
+            self._hold(block, outputs.matches(block.lines, printed, whole=True), lambda b: outputs.rewrite(b, printed))
 
     def shows(self, line: str, console: Console) -> None:
         """Hold the console blocks of a serving command against what it printed (`--at end`)."""
@@ -424,7 +424,7 @@ class Checkpoint:
         for block in self._shown_after(lambda b: b.text == line, "console", serving):
             self._record.used.add(block.line)
             held = outputs.console_matches(block, console)
-            self._hold(block, held, lambda b: outputs.rewrite_console(b, console), console.text)
+            self._hold(block, held, lambda b: outputs.rewrite_console(b, console))
 
     def _shown_after(self, begins: Callable[[Block], bool], kind: str, ends: Callable[[Block], bool]) -> Iterator[Block]:
         """The shown blocks that belong to a command, where outputs are shown: those between it and the next command of its sort."""
@@ -437,7 +437,7 @@ class Checkpoint:
             elif belongs and block.kind == kind:
                 yield block
 
-    def _hold(self, block: Block, held: bool, rewrite: Callable[[Block], list[str]], printed: str) -> None:
+    def _hold(self, block: Block, held: bool, rewrite: Callable[[Block], list[str]]) -> None:
         if held and any(line.strip() != outputs.ANY for line in block.lines):
             return
         if self._record.rewriting:

@@ -128,7 +128,7 @@ def scraped(prometheus: Prometheus) -> list[str]:
     import yaml
 
     jobs = yaml.safe_load(prometheus.json("/api/v1/status/config")["data"]["yaml"]).get("scrape_configs") or ()
-    targets = ((job, target) for job in jobs for group in job.get("static_configs", ()) for target in group["targets"])
+    targets = ((job, target) for job in jobs for group in job.get("static_configs", ()) for target in group.get("targets", ()))
     return [f"{job['scheme']}://{target}{job['metrics_path']}" for job, target in targets]
 
 
