@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
