@@ -11,7 +11,7 @@ for entry in entry_points(group="opentelemetry_instrumentor"):
         continue
     try:
         entry.load()
-    except Exception as error:  # whatever it is, the agent would go on
+    except Exception as error:  # whatever it is, your app would run on unwatched
         print(f"{entry.name}: cannot be loaded: {error}")
         failed = True
     else:

@@ -166,6 +166,11 @@ class Facts:
         return self.files.get(self.script, "")
 
     @property
+    def makes_environment(self) -> bool:
+        """Whether the app runs in an environment that its script names, whatever is installed in the learner's."""
+        return "$(workshop environment " in self.run_sh
+
+    @property
     def all_settings(self) -> dict[str, Setting]:
         """The settings that run.sh holds, also those that no program sees."""
         return settings.read(self.run_sh, f"src/{self.script}")

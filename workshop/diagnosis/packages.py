@@ -24,7 +24,7 @@ def not_active(f: Facts) -> Diagnosis | None:
 def missing_package(f: Facts) -> Diagnosis | None:
     """A package of the lessons so far is not there, or is of another release train; looked at where something is missing."""
     at_fault = f.missing if f.listened else re.search("ModuleNotFoundError|ImportError", f.output)
-    if not at_fault:
+    if not at_fault or f.makes_environment:
         return None
     packages = f.packages()
     absent = [name for name in packages.absent if f.listened or _brings(name, f.output)]

@@ -66,6 +66,8 @@ def no_such_command(f: Facts) -> Diagnosis | None:
 
 def not_installed(f: Facts) -> Diagnosis | None:
     missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", f.output)
+    if f.makes_environment and not missing:  # some package of the same namespace is there, and not this one
+        missing = re.search(r"ImportError: cannot import name '\w+' from '([\w.]+)' \(unknown location\)", f.output)
     if f.listened or not missing or missing[1].split(".")[0] in {name.split("/")[0].removesuffix(".py") for name in f.files}:
         return None
     where = frame(f.output) or f"src/{f.script}"  # gunicorn itself imports what stands there
@@ -84,7 +86,12 @@ def not_installed(f: Facts) -> Diagnosis | None:
         f"{where}: No module named {missing[1]!r}",
         f"a package that brings {missing[1].split('.')[0]!r}, or another spelling",
         "the environment in which the app runs does not have it",
-        f"look at the spelling in {where}; if it is right, run `make install`",
+        f"look at the spelling in {where}; if it is right, "
+        + (
+            f"compare with the page how src/{f.script} names its environment and activates it"
+            if f.makes_environment
+            else "run `make install`"
+        ),
         "300/100",
     )
 

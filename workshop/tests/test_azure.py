@@ -19,8 +19,10 @@ from workshop.checks.ingestion import Ingestion, items
 from workshop.checks.process import environment
 from workshop.course import lessons
 from workshop.course.fences import ROOT
+from workshop.course.pins import Packages
 from workshop.diagnosis.connection_string import ELSEWHERE, NAME, fault
 from workshop.diagnosis.facts import Facts, climb
+from workshop.diagnosis.packages import missing_package
 from workshop.diagnosis.spans import SPANS
 from workshop.diagnosis.stages import expanded
 from workshop.doctor import findings
@@ -213,6 +215,15 @@ def test_a_check_names_the_command_that_installs_the_exporter():
     facts = Facts("300/800/300", "sh azure.sh", {"azure.sh": ""}, output)
     found = climb(facts, expanded(lessons.find("300/800/300"), [SPANS]))
     assert found.rung == "missing-package" and "300/800/300/requirements.txt" in found.do
+
+
+def test_an_app_with_an_environment_of_its_own_is_not_judged_by_what_else_is_installed():
+    found = Packages({"flask": "3"}, {"opentelemetry-sdk": "1.45.1"})
+    own = {"distro.sh": "folder=$(workshop environment 300/800/350/distro-requirements.txt) || exit 1\n"}
+    output = "ModuleNotFoundError: No module named 'opentelemetry.sdk'\n"
+    facts = Facts("300/800/350", "sh distro.sh", own, output, packages=lambda: found)
+    assert missing_package(facts) is None
+    assert missing_package(replace(facts, files={"distro.sh": ""})).rung == "missing-package"
 
 
 @pytest.mark.parametrize(

@@ -26,4 +26,27 @@ def two_distros(f: Facts) -> Diagnosis | None:
     )
 
 
+def distro_too_late(f: Facts) -> Diagnosis | None:
+    """The distro has replaced `flask.Flask` after the app's module had imported it."""
+    said = re.search(r"^Error: (Failed to find Flask application.*)$", f.output, re.MULTILINE)
+    called = (
+        f"src/{path}:{number}"
+        for path, text in sorted(f.files.items())
+        for number, line in enumerate(text.splitlines(), 1)
+        if path.endswith(".py") and line.startswith("configure_azure_monitor(")
+    )
+    if f.listened or not said or not (where := next(called, "")):
+        return None
+    return Diagnosis(
+        "flask-replaced",
+        f"{where} is called when the app is already imported; `flask run` says: {said[1]}",
+        "configure_azure_monitor(…) before `from todo import create_app`",
+        "the distro puts another class in the place of `flask.Flask`; who imported `Flask` before has the old one, "
+        "and `flask run` does not know its app",
+        "call it before that import",
+        "300/800/350",
+    )
+
+
+STARTS = (distro_too_late,)
 SPANS = (two_distros,)
