@@ -1,5 +1,6 @@
 """The `workshop` command as a learner has it: its words, its mistakes, and Ctrl-C."""
 
+import json
 import os
 import re
 import signal
@@ -30,6 +31,17 @@ def test_the_map_shows_every_lesson_what_is_done_and_the_next_step(learner):
     assert f"Next: `workshop start {first}`" in said and "\x1b" not in said
     learner.runs(f"workshop start {second}")
     assert f"You are in {second}" in learner.runs("workshop")
+
+
+def test_the_map_ends_when_every_lesson_is_done(learner):
+    names = [lesson.name for lesson in lessons.lessons()]
+    kept = learner.clone / ".saved" / "progress.json"
+    for done, last in ((names[:-1], f"`workshop start {names[-1]}`"), (names, "Every lesson is done.")):
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(json.dumps({"current": None, "done": done}))
+        said = learner.runs("workshop").rstrip().splitlines()
+        assert last in said[-1] and f"{len(done)} of {len(names)} lessons done" in said[-2]
+        assert sum(line.startswith("✓") for line in said) == len(done)
 
 
 def test_every_command_has_a_help_with_an_example(learner):
