@@ -176,7 +176,7 @@ def accept(received: Received) -> Parts:
     """What a backend says that takes what was sent, or 404, 400 and the like when that cannot be taken."""
     if received.method != "POST":
         return refuse(405)
-    if received.path.count("/v1/") > 1:
+    if sum(received.path.count(f"/v1/{signal}") for signal in SIGNALS) > 1:  # /api/v1/otlp/v1/metrics is Prometheus's
         return refuse(404, "the path of a signal stands in the endpoint, to which the exporter has appended it")
     if received.problem:
         return refuse(400 if received.signal else 404, received.problem)

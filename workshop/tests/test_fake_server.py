@@ -108,6 +108,12 @@ def test_an_endpoint_that_has_the_path_of_a_signal_finds_nobody():
     assert not server.requests[0].problem and not server.stored.spans
 
 
+@pytest.mark.parametrize("path", ["/v1/metrics", "/api/v1/otlp/v1/metrics"])
+def test_a_path_in_which_v1_stands_for_more_than_the_signal_is_taken(path):
+    with FakeServer() as server:
+        assert requests.post(f"{server.url}{path}", headers=PROTOBUF, timeout=5).status_code == 200
+
+
 def test_another_method_is_refused():
     with FakeServer() as server:
         assert requests.get(f"{server.url}/v1/traces", timeout=5).status_code == 405
