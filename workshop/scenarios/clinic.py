@@ -160,7 +160,7 @@ class Clinic:
         checkpoint.must(
             not found.red,
             "still-ill",
-            seen=f"not so: {found.wrong}",
+            seen=found.wrong,
             expected="telemetry that is right, all of it",
             why=f"somebody complained: “{self.fault.complaint}” A cure makes it right; what only makes the complaint go away is none",
             do="look again at the same place; `workshop break --hint` says a little more",

@@ -134,6 +134,7 @@ class Desk:
         self._keep()  # whoever is interrupted has a part of it in the stores
         _send(incident.play, stores)
         if self.open:
+            progress(f"Incident {self.open.seed} was open, and is given up.")
             self.open.end = GIVEN_UP
         incident.alert, incident.end = alert(stores["prometheus"], incident.play), ""
         self._keep()
@@ -145,7 +146,8 @@ class Desk:
         Raises IncidentError without an open incident, and, counting none, where one is no answer to its question."""
         incident = self.current
         problems = {question: GRADES[question](incident.play, text.strip()) for question, text in given.items()}
-        incident.right |= {question: text.strip() for question, text in given.items() if not problems[question]}
+        right = {question: text.strip() for question, text in given.items() if not problems[question]}
+        incident.right |= {question: text.lower() if question == "trace" else text for question, text in right.items()}
         incident.wrong += sum(map(bool, problems.values()))
         incident.end = "" if incident.open else SOLVED
         self._keep()
@@ -388,7 +390,7 @@ def answered(desk: Desk, answers: dict[str, str]) -> bool:
         say(f"\nWithout an answer: {', '.join(desk.open.open)}.")
     elif desk.solved:
         last = desk.solved[-1]
-        say(f"\nAll is answered, with {last.wrong} wrong answers on the way. The cause:")
+        say(f"\nAll is answered, with {last.wrong} wrong answer{'' if last.wrong == 1 else 's'} on the way. The cause:")
         say(wrapped(last.play.outage.cause, "  ", "  "))
         say("\n`workshop incident --report postmortem.html` makes a page of it.")
     return not any(problems.values())

@@ -282,6 +282,19 @@ def graded(folder: Path, red: Diagnosis | None, monkeypatch) -> str:
     return "green"
 
 
+def test_a_red_grade_says_in_the_ward_s_own_words_what_is_wrong(folder, well, monkeypatch):
+    seen = []
+
+    class Checkpoint:
+        def must(self, held, rung, **said):
+            seen.append(said["seen"])
+
+    at(folder).break_(7, None)
+    monkeypatch.setattr(module, "examine", lambda checkpoint, ward: Finding(ward, Diagnosis(*"abcde"), "numbers are missing"))
+    at(folder).grade(Checkpoint())
+    assert seen[0] == "numbers are missing"
+
+
 def test_both_are_wanted_the_cure_and_the_name(folder, well, monkeypatch):
     red = Diagnosis("no-span", "seen", "expected", "why", "do")
     assert graded(folder, None, monkeypatch) == "no-patient"

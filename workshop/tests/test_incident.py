@@ -273,6 +273,35 @@ def test_two_do_not_begin_at_once(folder, monkeypatch):
     assert Desk(folder).open.seed == 3
 
 
+def test_who_begins_another_one_is_told_that_the_open_one_is_given_up(folder, monkeypatch):
+    monkeypatch.setattr(module, "_stores", lambda: {"prometheus": None})
+    monkeypatch.setattr(module, "_send", lambda play, stores: None)
+    monkeypatch.setattr(module, "alert", lambda prometheus, play: "page")
+    told = []
+    Desk(folder).begin(3, told.append)
+    assert not any("given up" in line for line in told)
+    Desk(folder).begin(4, told.append)
+    assert told[-1] == "Incident 3 was open, and is given up."
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [(0, "with 0 wrong answers"), (1, "with 1 wrong answer on"), (2, "with 2 wrong answers")]
+)
+def test_what_was_wrong_is_counted_in_words_that_fit(wrong, said, folder, capsys):
+    desk = opened(folder, 3)
+    for _ in range(wrong):
+        desk.answer(share="0")
+    assert module.answered(desk, right_answers(desk.open.play))
+    assert said in capsys.readouterr().out
+
+
+def test_a_trace_id_in_capitals_is_kept_as_stores_and_pages_write_it(folder):
+    desk = opened(folder, 3)
+    trace = right_answers(desk.open.play)["trace"]
+    assert desk.answer(trace=f" {trace.upper()} ") == {"trace": ""}
+    assert Desk(folder).open.right["trace"] == trace
+
+
 def test_a_record_that_cannot_be_read_is_none(folder):
     (folder / ".saved").mkdir()
     (folder / ".saved" / "incident.json").write_text("[{")

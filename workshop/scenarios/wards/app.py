@@ -54,7 +54,7 @@ def examine(checkpoint: Checkpoint, found: Finding) -> None:
     found.wrong = "the app does not start, or does not answer as it should"
     run = visited(checkpoint, found)
     for proof in (traces, statements, calls, background, failures, logs, metrics, times, private, arrived):
-        found.wrong = " ".join(proof.__doc__.split())
+        found.wrong = f"not so: {' '.join(proof.__doc__.split())}"
         proof(checkpoint, run)
 
 
