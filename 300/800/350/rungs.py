@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from workshop.diagnosis.connection_string import NAME
 from workshop.diagnosis.facts import Diagnosis, Facts
 
 SAID = re.compile(
@@ -28,14 +29,13 @@ def two_distros(f: Facts) -> Diagnosis | None:
 
 def distro_too_late(f: Facts) -> Diagnosis | None:
     """The distro has replaced `flask.Flask` after the app's module had imported it."""
-    said = re.search(r"^Error: (Failed to find Flask application.*)$", f.output, re.MULTILINE)
-    called = (
-        f"src/{path}:{number}"
-        for path, text in sorted(f.files.items())
-        for number, line in enumerate(text.splitlines(), 1)
-        if path.endswith(".py") and line.startswith("configure_azure_monitor(")
-    )
-    if f.listened or not said or not (where := next(called, "")):
+    said = re.search(r"^Error: (Failed to find Flask application.* in module '(\w+)'.*)$", f.output, re.MULTILINE)
+    if f.listened or not said:
+        return None
+    file = f"{said[2]}.py"
+    lines = enumerate(f.files.get(file, "").splitlines(), 1)
+    where = next((f"src/{file}:{number}" for number, line in lines if line.startswith("configure_azure_monitor(")), "")
+    if not where:
         return None
     return Diagnosis(
         "flask-replaced",
@@ -48,5 +48,37 @@ def distro_too_late(f: Facts) -> Diagnosis | None:
     )
 
 
+def nobody_there(f: Facts) -> Diagnosis | None:
+    """The exporter for Azure knocks where nobody listens, and says so."""
+    said = re.search(r"Retrying due to server request error: .*?host='([^']+)', port=(\d+)\D.*Connection refused", f.output)
+    if not said or not f.missing:
+        return None
+    address = f"{said[1]}:{said[2]}"
+    return Diagnosis(
+        "nobody-there",
+        f"the exporter asks {address}, and nobody listens there",
+        "the address of `python ingestion.py`, http://localhost:5324/",
+        "it keeps what it cannot send and tries again later; until then nothing arrives",
+        f"compare IngestionEndpoint in src/{f.script} with the page",
+        "300/800/350",
+    )
+
+
+def another_app(f: Facts) -> Diagnosis | None:
+    """What is served does not call the distro, though there is a file that does."""
+    served = re.search(r"--app[ =](\w+)", f.run_sh)
+    calling = [path for path, text in sorted(f.files.items()) if path.endswith(".py") and "configure_azure_monitor(" in text]
+    if not served or not calling or NAME not in f.all_settings or not f.missing or f"{served[1]}.py" in calling:
+        return None
+    return Diagnosis(
+        "another-app",
+        f"src/{f.script} serves {served[1]}; configure_azure_monitor() is called in src/{calling[0]}",
+        "the file that calls it",
+        "what is never imported is never called, and nothing says so",
+        f"write `--app {calling[0].removesuffix('.py')}` in src/{f.script}",
+        "300/800/350",
+    )
+
+
 STARTS = (distro_too_late,)
-SPANS = (two_distros,)
+SPANS = (two_distros, nobody_there, another_app)
