@@ -92,7 +92,7 @@ def not_installed(f: Facts) -> Diagnosis | None:
             if f.makes_environment
             else "run `make install`"
         ),
-        "300/100",
+        f.lesson if f.makes_environment else "300/100",
     )
 
 
