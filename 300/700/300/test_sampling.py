@@ -19,6 +19,7 @@ OBJECTIVE = 250  # ms, of requirement 200/300
 REPORTS, WITHIN, TOOK = 20, 1, 1.3  # so many come in so many seconds, and each takes so many seconds until it fails
 DECIDED = 1.9  # seconds after which the page's own wait may be over
 MS = 1_000_000
+SOON = "OTEL_BSP_SCHEDULE_DELAY=500"
 
 
 @dataclass
@@ -174,7 +175,7 @@ def test_what_failed_and_what_was_slow_is_kept_and_a_share_of_the_rest(checkpoin
         seen=f"{there} of {len(reports)} requests are kept that took {TOOK:g} s and failed at their end",
         expected="all of them",
         why="the span of a request leaves last, when the request ends; what is decided before that knows nothing of the failure",
-        do="`decision_wait: 2s` in `tail_sampling`: longer than the slowest request",
+        do="`decision_wait: 2s` in `tail_sampling`: longer than the slowest request, and than its batches wait",
     )
     bound = 5 * math.sqrt(PLAIN * SHARE * (1 - SHARE))
     there = len(sent.of("plain") & found)
@@ -278,7 +279,10 @@ def show(checkpoint):
     there = checkpoint.beside("shown")
     for name in ("jaeger", "prometheus", "logs"):
         there.program(name)
-    services = {"jaeger": True}, {"command": "sh advisor.sh", "port": ADVISOR, "service": "advisor", "jaeger": True}
+    services = (
+        {"command": f"{SOON} sh run.sh", "jaeger": True},
+        {"command": f"{SOON} sh advisor.sh", "port": ADVISOR, "service": "advisor", "jaeger": True},
+    )
     with there.start("collector") as collector, there.serve_together(*services):
         there.run("workshop traffic")
         decided = lambda: [s for s in collector.metrics() if "global_count_traces_sampled" in s.labels["__name__"]]  # noqa: E731

@@ -20,12 +20,15 @@ from workshop.telemetry.metrics import Metric, NumberPoint
 from workshop.telemetry.otlp import Telemetry
 from workshop.telemetry.spans import Event, Span
 
+PLAIN = 30
+
 
 def examine(checkpoint: Checkpoint, found: Finding) -> None:
     """What a service tells comes out behind the Collector: all of it, without its secrets, and counted."""
     found.wrong = "what is sent to the Collector does not come out behind it as it should"
     sent = told(f"shop-{secrets.token_hex(4)}")
     quickened(checkpoint, "otel/collector.yaml", "metrics_flush_interval: 1s", "metrics_flush_interval: 100ms")
+    quickened(checkpoint, "otel/collector.yaml", "decision_wait: 2s", "decision_wait: 500ms")
     with FakeServer() as store:
         for name in ("jaeger", "prometheus", "logs"):
             program = find(name)
@@ -38,7 +41,8 @@ def examine(checkpoint: Checkpoint, found: Finding) -> None:
 
 
 def told(shop: str) -> Telemetry:
-    """What a service tells whose authors thought of nothing: six requests, two of them for its health, a number, a line."""
+    """What a service tells whose authors thought of nothing: six requests, two of them for its health, a number, a line; and requests
+    of which nothing is to be told, each in a trace of its own."""
     _, mail, token = requirements().canaries
     now, resource = time.time_ns(), {"service.name": shop}
     query = {"url.query": f"token={token}&email={mail}", "user.id": "4711", "http.request.header.cookie": [f"session={token}"]}
@@ -52,6 +56,7 @@ def told(shop: str) -> Telemetry:
         replace(span, name="GET /health/records", attributes={"http.route": "/health/records"}),
         replace(span, name="GET /status", kind="client", attributes={"url.path": "/health"}),
     ]
+    spans += [replace(spans[0], trace_id=secrets.token_hex(16)) for _ in range(PLAIN)]
     spans = [replace(one, span_id=secrets.token_hex(8)) for one in spans]
     point = NumberPoint({"http.route": "/", "url.query": query["url.query"]}, now - 10**9, now, (), 3)
     counted = Metric("shop.requests", "sum", (point,), "{request}", "", "cumulative", True, resource)
@@ -150,6 +155,30 @@ def behind(checkpoint: Checkpoint, collector: Collector, store: FakeServer, sent
         seen=f"the Collector has counted {_counted(calls)}",
         expected=_counted(expected),
         why="numbers are made of all that happened, and only then is a part of it kept",
+        lesson="300/700/300",
+    )
+    kept: set[str] = set()
+    failed, plain = sent.spans[1].span_id, {span.span_id for span in sent.spans[-PLAIN:]}
+
+    def failure_kept() -> bool:
+        kept.update(span.span_id for span in collector.written("kept.json").spans)
+        return failed in kept
+
+    checkpoint.must(
+        collector.until(failure_kept, 4),
+        "failure-thrown-away",
+        seen="the trace of a request that failed is not in kept.json of the Collector's folder",
+        expected="it, whatever becomes of the others",
+        why="somebody will ask about it",
+        behind=collector,
+        lesson="300/700/300",
+    )
+    checkpoint.must(
+        not plain <= kept,
+        "all-kept",
+        seen=f"all of {PLAIN} traces in which nothing happened are in kept.json",
+        expected="about a fifth of them",
+        why="what nobody will look at is paid for all the same",
         lesson="300/700/300",
     )
     tells = Instance(collector.program, f"http://127.0.0.1:{collector.ports['metrics']}", collector.ports, collector.folder)
