@@ -82,7 +82,7 @@ class Clinic:
 
         Returns it, and how many that would have come first do not fit this `src/`. Raises ClinicError, and leaves `src/` as it
         is, where it is empty, broken already or not well, and where no fault fits."""
-        self._close_what_is_gone()
+        self.give_up()
         if self.open:
             raise ClinicError(
                 f"a fault is in src/ already: “{self.fault.complaint}”\nName it and cure it, then `workshop check {self.lesson.name}`. "
@@ -177,6 +177,13 @@ class Clinic:
         )
         self.close()
 
+    def give_up(self) -> bool:
+        """Close the open case as given up if `src/` is what it was before: taken back, or never broken, for a stop came first."""
+        gone = bool(self.open) and _digest(self._files()) == self.open.before
+        if gone:
+            self.close(GIVEN_UP)
+        return gone
+
     def close(self, end: str = CURED) -> None:
         """The open case is over."""
         self.open.end = end
@@ -220,11 +227,6 @@ class Clinic:
             self.cases.remove(case)
             self._keep()
             raise
-
-    def _close_what_is_gone(self) -> None:
-        """A case is given up when `src/` is again what it was, or was never broken, for a stop came first."""
-        if self.open and _digest(self._files()) == self.open.before:
-            self.close(GIVEN_UP)
 
     def _files(self) -> dict[str, bytes]:
         return {path: mine for path, (mine, _) in self.workspace.differences({}).items()}

@@ -104,8 +104,9 @@ def test_what_was_there_is_kept_and_undo_gives_up(own, folder, well):
     before = src(folder)
     fault, _ = at(folder).break_(7, None)
     assert src(folder) == {**before, **fault.put_into(before)} != before
+    assert not at(folder).give_up()
     Workspace(folder).undo()
-    assert src(folder) == before
+    assert src(folder) == before and at(folder).give_up() and not at(folder).open
     other, _ = at(folder).break_(None, None)
     assert [(case.fault, case.end) for case in at(folder).cases] == [(fault.name, GIVEN_UP), (other.name, "")]
 
