@@ -537,7 +537,7 @@ def traffic(
 @main.command()
 @click.option("--modes", default="off,agent,code,simple,console,otlp,all", show_default=True, help="Which rows, in this order.")
 @click.option("--rate", type=click.FloatRange(1), default=30, show_default=True, help="Requests a second of the fixed part.")
-@click.option("--seconds", type=click.FloatRange(0.2), default=20, show_default=True, help="How long the fixed part takes.")
+@click.option("--seconds", type=click.FloatRange(0.2), default=4, show_default=True, help="How long the fixed part takes.")
 @click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="How often; the best of them counts.")
 @click.option("--keep", type=click.Path(dir_okay=False, path_type=Path), help="Write the table to this file, as JSON.")
 @click.option(
@@ -548,7 +548,7 @@ def cost(modes: str, rate: float, seconds: float, rounds: int, keep: Path | None
     """Measure what telemetry costs your app, mode by mode.
 
     A copy of src/ is served by `sh modes.sh MODE`, and readers come to it: at a fixed rate first, then at the highest rate at which
-    99 % of them wait at most 100 ms. Nothing else should run meanwhile. It takes about eight minutes.
+    99 % of them wait at most 100 ms. Nothing else should run meanwhile. It takes about five minutes.
 
     \b
     Examples:

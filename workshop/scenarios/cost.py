@@ -148,8 +148,11 @@ def _wait_for(app: App) -> None:
     """A server may listen before its workers have made the app."""
     deadline = time.monotonic() + START_SECONDS
     while app.get("/health", wanted=()).status != 200:
-        if time.monotonic() > deadline:
-            raise UserError(f"the app does not answer within {START_SECONDS} s; it said:\n{app.output[-500:]}")
+        ended = not app.processes()
+        if ended or time.monotonic() > deadline:
+            what = "has ended" if ended else f"does not answer within {START_SECONDS} s"
+            cure = f"Run `{app.line.partition(' >')[0]}` in src/, and mend what it says."
+            raise UserError(f"the app {what}; it said:\n{app.output[-500:]}\n{cure}")
 
 
 def _load(app: App, rate: float, seconds: float, seed: int = 1) -> traffic.Sent:
