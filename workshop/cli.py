@@ -256,8 +256,8 @@ def doctor(ctx: click.Context) -> None:
 
 
 @main.command()
-@click.argument("lesson", type=LESSON)
-def start(lesson: Lesson) -> None:
+@click.argument("lesson", type=LESSON, required=False)
+def start(lesson: Lesson | None) -> None:
     """Make src/ what it is when LESSON begins.
 
     What you had is copied to .saved/ first; `workshop undo` brings it back.
@@ -265,6 +265,8 @@ def start(lesson: Lesson) -> None:
 
     Example: workshop start 300/300/100
     """
+    if not lesson:
+        raise UserError(f"which lesson? {_next_step(lessons.lessons(), Workspace().progress())}")
     kept = Workspace().start(lesson)
     say(f"src/ is what it is when {lesson.name} begins: {lesson.title}.")
     _say_kept(kept)
@@ -342,7 +344,9 @@ def solve(lesson: Lesson | None) -> None:
     kept = Workspace().solve(lesson)
     say(f"src/ is what it is when {lesson.name} ends: {lesson.title}.")
     _say_kept(kept)
-    say(f"See what changed: `git diff src`. Check it: `workshop check {lesson.name}`.")
+    if kept:
+        say(f"See what changed: `diff -ru {kept.relative_to(lessons.ROOT)} src`.")
+    say(f"Check it: `workshop check {lesson.name}`.")
 
 
 @main.command()

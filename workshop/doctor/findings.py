@@ -408,8 +408,18 @@ def repository(m: Machine) -> Finding:
 
 
 def source(m: Machine) -> list[Finding]:
-    """Files of the learner's that hide a package."""
-    return [
+    """Files of the learner's that hide a package, and scripts that a shell reads with a character too many in each line."""
+    windows = [
+        Finding(
+            FIX,
+            "src",
+            f"{path}: its lines end as on Windows, with a carriage return",
+            "lines that end with a line feed alone: for the shell the other character is part of the value before it",
+            f"in your editor choose LF instead of CRLF; or `tr -d '\\r' < {shlex.quote(path)} > new.sh && mv new.sh {shlex.quote(path)}`",
+        )
+        for path in m.windows
+    ]
+    return windows + [
         Finding(
             FIX,
             "src",

@@ -108,6 +108,7 @@ class Machine:
     encodings: tuple[str, ...] = ("utf-8",)
     unwritable: dict[str, OSError] = field(default_factory=dict)
     shadows: tuple[str, ...] = ()
+    windows: tuple[str, ...] = ()  # scripts of the learner's whose lines end as on Windows
     connection_strings: dict[str, str] = field(default_factory=dict)  # place: what it says to Azure's exporter
 
 
@@ -171,6 +172,7 @@ def gather(root: Path = ROOT, app: int = APP, ports: dict[str, dict[str, int]] |
         encodings=(locale.getpreferredencoding(False), sys.getfilesystemencoding()),
         unwritable={str(path): error for path in sorted(set(map(_existing, watched))) if (error := _unwritable(path))},
         shadows=Sandbox(root / "src").shadows(),
+        windows=tuple(f"src/{file.name}" for file in sorted((root / "src").glob("*.sh")) if b"\r\n" in file.read_bytes()),
         connection_strings=_connection_strings(root),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from workshop.errors import UserError
@@ -22,6 +23,8 @@ def find(trace_id: str | None, log: Path | None = None, service: str = "todo", n
     if trace_id is not None and not trace_id.strip():
         raise NoTrace("The TRACE_ID is empty. Did a command between $( and ) find one? Run it alone, and see what it prints.")
     wanted = (trace_id or "").strip().lower().removeprefix("0x")
+    if wanted and not re.fullmatch("[0-9a-f]{32}", wanted):
+        raise NoTrace(f"{trace_id!r} is no trace id: one has 32 digits, from 0 to 9 and from a to f.")
     if log:
         spans, where = read_console(log.read_text(encoding="utf-8", errors="replace")).spans, str(log)
     else:

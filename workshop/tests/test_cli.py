@@ -59,6 +59,8 @@ def test_every_command_has_a_help_with_an_example(learner):
         ("check", ["which lesson?", "workshop start"]),
         ("undo", ["nothing to undo"]),
         ("trace --log nothing.log", ["nothing.log", "does not exist"]),
+        ("trace 123", ["'123' is no trace id", "32 digits"]),
+        ("start", ["which lesson?", "Next: `workshop start 100/100`"]),
         ("trace ''", ["TRACE_ID is empty", "see what it prints"]),
         ("trace --log README.md", ["README.md has no trace", "ask the app"]),
         ("metrics --log README.md", ["README.md has no metric", "Ctrl-C"]),

@@ -642,3 +642,13 @@ def test_a_taken_port_is_told_where_nothing_is_installed_that_names_its_owner(mo
         taken = machine.gather(**{**some_ports(), "app": stranger.getsockname()[1]})
     (finding,) = [finding for finding in findings.ports(taken) if finding.level == FIX]
     assert "another program" in finding.seen and "lsof" in finding.do
+
+
+def test_a_script_with_the_line_ends_of_windows_is_named_and_can_be_mended_as_told(clone):
+    script, right = clone / "src" / "run.sh", b"export OTEL_SERVICE_NAME=todo\nflask run\n"
+    script.parent.mkdir(exist_ok=True)
+    script.write_bytes(right.replace(b"\n", b"\r\n"))
+    [found] = findings.source(machine.gather(clone))
+    assert found.level == FIX and "src/run.sh: its lines end as on Windows" in found.seen
+    subprocess.run(re.findall("`(.+?)`", found.do)[0], shell=True, cwd=clone, check=True)
+    assert script.read_bytes() == right and not findings.source(machine.gather(clone))
