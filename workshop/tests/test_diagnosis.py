@@ -827,6 +827,17 @@ def test_what_fails_in_the_background_is_shown_without_a_change_of_the_app(tmp_p
         assert "workshop_observe" not in app.output and "sitecustomize" not in app.output
 
 
+def test_what_ends_a_process_in_the_background_is_shown(tmp_path: Path):
+    first_line = '     """Say that the app is alive, without asking the database."""'
+    work = ["+    from multiprocessing import Process", "+    Process(target=int, args=('nobody',)).start()"]
+    checkpoint = turned(tmp_path, "300/200/200", diff("src/todo/views.py", first_line, *work))
+    with checkpoint.serve() as app:
+        app.get("/health")
+        assert app.until(lambda: "ValueError" in app.output)
+    found = rung_of(lambda: checkpoint.must(False, "no-work", "no work", "work", "it is due"))
+    assert found.rung == "background-failed" and "ValueError" in found.seen and "Process-1" in found.seen
+
+
 def test_a_proxy_that_drops_the_header_between_two_services_is_named(tmp_path: Path):
     checkpoint, port = turned(tmp_path, "300/400/300"), free_port()
     checkpoint.environment["FLASK_ADVISOR_URL"] = f"http://localhost:{port}"
