@@ -10,15 +10,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from workshop.checks import ingestion
 from workshop.checks.beside import Beside
 from workshop.checks.checkpoint import SERVES, Checkpoint
-from workshop.checks.fake_server import FakeServer, response
+from workshop.checks.fake_server import FakeServer, accept, response
 from workshop.checks.process import environment
 from workshop.course import lessons
 from workshop.course.faults import faults
@@ -47,6 +49,7 @@ def main() -> None:
         rows += the_map(place)
         rows += memory()
         rows += programs_and_trouble(place / "programs")
+        rows += hanging_backends(place / "backends")
         rows += what_telemetry_costs()
         rows += whole_checks(place)
     show(rows + of_site())
@@ -147,6 +150,26 @@ def programs_and_trouble(place: Path) -> list[tuple[str, str, str]]:
         ("the same, the Collector was killed", f"{killed * 1000:.0f} ms, {killed / usual:.2f} ×", "1.2 ×"),
         ("workshop traffic, 200 visits a second: the latest was late by", f"{late * 1000:.0f} ms", "20 ms"),
     ]
+
+
+def hanging_backends(place: Path) -> list[tuple[str, str, str]]:
+    """What users notice when the backend of a company accepts and never answers, at 20 visits a second for ten seconds."""
+    rows, readers = [], traffic.plan(20, 10, mix={"reader": 1})
+    for name, lesson, command, port, take in (
+        ("a backend with a key", "300/800/200", "sh cloud.sh", 5350, accept),
+        ("Azure", "300/800/300", "sh azure.sh", 5324, ingestion.take),
+        ("Elastic", "300/800/400", "sh elastic.sh", 5350, accept),
+    ):
+        checkpoint, hangs = Checkpoint(lessons.find(lesson), "end", place / name, lambda name: None), threading.Event()
+        with FakeServer(lambda received, take=take, hangs=hangs: [30] if hangs.is_set() else take(received)) as backend:
+            checkpoint.sandbox.own_ports[port] = backend.port
+            with checkpoint.serve(command) as app:
+                app.get("/")
+                usual = traffic.send(app.url, readers).latency(99)
+                hangs.set()
+                hanging = traffic.send(app.url, readers).latency(99)
+        rows.append((f"the app's p99, {name} hangs", f"{hanging * 1000:.0f} ms, {hanging / usual:.2f} ×", "1.2 ×"))
+    return rows
 
 
 def what_telemetry_costs() -> list[tuple[str, str, str]]:
