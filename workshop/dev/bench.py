@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser
@@ -25,6 +26,7 @@ from workshop.checks.process import environment
 from workshop.course import lessons
 from workshop.course.faults import faults
 from workshop.course.fences import ROOT
+from workshop.diagnosis.facts import Broken
 from workshop.scenarios import cost, traffic
 from workshop.site import slides
 from workshop.site.__main__ import QUIET
@@ -160,14 +162,19 @@ def hanging_backends(place: Path) -> list[tuple[str, str, str]]:
         ("Azure", "300/800/300", "sh azure.sh", 5324, ingestion.take),
         ("Elastic", "300/800/400", "sh elastic.sh", 5350, accept),
     ):
-        checkpoint, hangs = Checkpoint(lessons.find(lesson), "end", place / name, lambda name: None), threading.Event()
-        with FakeServer(lambda received, take=take, hangs=hangs: [30] if hangs.is_set() else take(received)) as backend:
+        checkpoint, hangs, p99 = Checkpoint(lessons.find(lesson), "end", place / name, lambda name: None), threading.Event(), []
+        answer = lambda received, take=take, hangs=hangs: [15] if hangs.is_set() else take(received)  # noqa: E731
+        # Azure's exporter waits longer for an answer than a check waits after Ctrl-C.
+        with suppress(Broken), FakeServer(answer) as backend:
             checkpoint.sandbox.own_ports[port] = backend.port
+            (checkpoint.folder / "instance").mkdir(exist_ok=True)
+            (checkpoint.folder / "instance/cloud.env").write_text("CLOUD_INSTANCE=1\nCLOUD_TOKEN=secret\n")
             with checkpoint.serve(command) as app:
                 app.get("/")
-                usual = traffic.send(app.url, readers).latency(99)
+                p99.append(traffic.send(app.url, readers).latency(99))
                 hangs.set()
-                hanging = traffic.send(app.url, readers).latency(99)
+                p99.append(traffic.send(app.url, readers).latency(99))
+        usual, hanging = p99
         rows.append((f"the app's p99, {name} hangs", f"{hanging * 1000:.0f} ms, {hanging / usual:.2f} ×", "1.2 ×"))
     return rows
 

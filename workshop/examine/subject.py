@@ -101,6 +101,10 @@ class Subject(Process):
 
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
+    def is_gone(self) -> bool:
+        """Whether none of its processes is left. Who forks during a look and ends may be missed by it, and is seen by the next one."""
+        return not any(self.members() for _ in range(3))
+
     def listening(self) -> dict[int, str]:
         """The ports on which it listens, each with an address that leads there."""
         import psutil
@@ -118,7 +122,7 @@ class Subject(Process):
 
     def ended(self, seconds: float) -> bool:
         """Wait until none of its processes is left; False if some are."""
-        return self._wait_for(lambda: not self.members(), patient(seconds))
+        return self._wait_for(self.is_gone, patient(seconds))
 
     def terminate(self) -> None:
         """What a container's engine does first: SIGTERM."""
@@ -126,7 +130,7 @@ class Subject(Process):
 
     def kill(self) -> None:
         super().kill()
-        self._wait_for(lambda: not self.members(), 5)
+        self._wait_for(self.is_gone, 5)
 
     def _wait_for(self, condition, seconds: float) -> bool:
         # Not `wait_until`, which is over with the command: a daemon outlives it.
@@ -235,7 +239,7 @@ def _listen(subject: Subject, plan: Plan, seen: Run) -> None:
             seen.address, seen.listened = (ports[chosen], chosen), True
             seen.detached = over
             return
-        if over and not subject.members():
+        if over and subject.is_gone():
             subject.wait(1)  # until its last words are read
             seen.gone, seen.exit_code = True, subject.exit_code
             return
@@ -275,7 +279,7 @@ def _ask(plan: Plan, seen: Run, subject: Subject) -> Iterator[Asked]:
 
 def _stop(subject: Subject, first: signal.Signals) -> str:
     """End it in good order, or by force; says what it took, and nothing where it has ended by itself."""
-    if not subject.members():
+    if subject.is_gone():
         return ""
     for number, seconds in ((first, STOP_SECONDS), (signal.SIGTERM, STOP_SECONDS / 2)):
         subject._signal(number)
