@@ -26,7 +26,9 @@ from workshop.checks.process import environment
 from workshop.course import lessons
 from workshop.course.faults import faults
 from workshop.course.fences import ROOT
+from workshop.course.replay import replay
 from workshop.diagnosis.facts import Broken
+from workshop.examine import examination, subject
 from workshop.scenarios import cost, traffic
 from workshop.site import slides
 from workshop.site.__main__ import QUIET
@@ -52,6 +54,7 @@ def main() -> None:
         rows += memory()
         rows += programs_and_trouble(place / "programs")
         rows += hanging_backends(place / "backends")
+        rows += examined(place / "examined")
         rows += what_telemetry_costs()
         rows += whole_checks(place)
     show(rows + of_site())
@@ -250,6 +253,21 @@ def clinic(learner: Learner, lesson: lessons.Lesson) -> list[tuple[str, str, str
         ("a fault is put in, and named", f"{statistics.median(broken):.2f} s", "4 s"),
         (f"the whole check of {lesson.name}", f"{statistics.median(checked):.2f} s", "4 s"),
     ]
+
+
+def examined(place: Path) -> list[tuple[str, str, str]]:
+    """`workshop examine` of the app of 300/300/100, against what the app itself takes to start, to answer the same and to stop."""
+    for name, data in replay(lessons.find("300/300/100")).items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(data)
+    told = "--traces_exporter console --metrics_exporter none --logs_exporter none"
+    plan, took, own = subject.Plan((f"opentelemetry-instrument {told} flask run -p 0",), place), [], []
+    for _ in range(RUNS):
+        took.append(seconds(lambda: examination.examine(plan), 1))
+        run = subject.run(plan, "http://127.0.0.1:4318")  # where it sends nothing
+        own.append(run.start_seconds + run.stop_seconds + sum(asked.ended_ns - asked.begun_ns for asked in run.asked) / 1e9)
+    ratio = statistics.median(took) / statistics.median(own)
+    return [("an app, examined", f"{statistics.median(took):.2f} s, {ratio:.2f} × the app alone", "1.5 ×")]
 
 
 def of_site() -> list[tuple[str, str, str]]:
