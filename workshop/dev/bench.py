@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import patch
 
 from playwright.sync_api import Browser
 
@@ -29,7 +30,8 @@ from workshop.course.fences import ROOT
 from workshop.course.replay import replay
 from workshop.diagnosis.facts import Broken
 from workshop.examine import examination, subject
-from workshop.scenarios import cost, traffic
+from workshop.programs.lifecycle import port_settings
+from workshop.scenarios import cost, incident, traffic
 from workshop.site import slides
 from workshop.site.__main__ import QUIET
 from workshop.site.browser import chromium, served
@@ -55,6 +57,7 @@ def main() -> None:
         rows += programs_and_trouble(place / "programs")
         rows += hanging_backends(place / "backends")
         rows += examined(place / "examined")
+        rows += an_incident(place / "incident")
         rows += what_telemetry_costs()
         rows += whole_checks(place)
     show(rows + of_site())
@@ -253,6 +256,21 @@ def clinic(learner: Learner, lesson: lessons.Lesson) -> list[tuple[str, str, str
         ("a fault is put in, and named", f"{statistics.median(broken):.2f} s", "4 s"),
         (f"the whole check of {lesson.name}", f"{statistics.median(checked):.2f} s", "4 s"),
     ]
+
+
+def an_incident(place: Path) -> list[tuple[str, str, str]]:
+    """The stores and the Collector started, and five minutes of an incident sent to them until all of it can be found."""
+    beside, begun = Beside(bring=True), time.monotonic()
+    place.mkdir()
+    with patch.dict(os.environ):
+        try:
+            for name in incident.STORES:
+                program = beside.program(name, ROOT / "src/otel/prometheus.yml" if name == "prometheus" else None)
+                os.environ |= {key: str(port) for key, port in port_settings(program.program, program.ports).items()}
+            incident.Desk(place).begin(1)
+        finally:
+            beside.stop()
+    return [("an incident, with its stores", f"{time.monotonic() - begun:.1f} s", "15 s")]
 
 
 def examined(place: Path) -> list[tuple[str, str, str]]:
