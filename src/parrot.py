@@ -27,7 +27,7 @@ def chat():
     if model not in MODELS:
         return {"error": f"model '{model}' not found"}, 404
     if model == "slow":
-        time.sleep(3)  # longer than anybody waits: that is what this model is for
+        time.sleep(3)  # this model is slow on purpose: three times as long as the list waits
     words = said(model, asked.get("format")).split()
     heard = [message["content"] for message in asked.get("messages", ())] or [asked["prompt"]]
     read = sum(len(one.split()) for one in heard)

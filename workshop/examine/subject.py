@@ -138,7 +138,7 @@ class Subject(Process):
         while not condition():
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.02)  # between two looks: of another's processes nobody is told
+            time.sleep(0.02)  # the pause of a poll with a deadline: nobody is told when a daemon's processes end
         return True
 
     def _signal(self, number: int) -> None:
@@ -243,7 +243,7 @@ def _listen(subject: Subject, plan: Plan, seen: Run) -> None:
             subject.wait(1)  # until its last words are read
             seen.gone, seen.exit_code = True, subject.exit_code
             return
-        time.sleep(pause)  # between two looks at the ports, of which nobody is told
+        time.sleep(pause)  # the pause of a poll with a deadline: nobody is told when another program listens
         pause = min(0.1, 1.02 * pause)
 
 
