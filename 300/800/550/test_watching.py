@@ -166,6 +166,12 @@ def show(checkpoint):
         checkpoint.run("OTEL_METRICS_EXPORTER=console")
         with ThreadPoolExecutor() as pool:
             spans = [pool.submit(asked, checkpoint, command, **more) for command, more in ASKING]
+    gave_up = ended(
+        checkpoint,
+        f"sh with.sh pinned {AGENT} python -c pass",
+        PYTHONPATH=str(checkpoint.folder.parent / "made" / "broken_one"),
+    )
+    assert "Failed to auto initialize" in gave_up.output and gave_up.exit_code == 0
     single, cut, llmetry, silenced, openai, latest = [asking.result() for asking in spans]
     needs = ended(checkpoint, f"sh with.sh openai {NEEDS}").output
     file = checkpoint.lesson.folder / "openai-requirements.txt"
