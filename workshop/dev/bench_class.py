@@ -188,8 +188,7 @@ def with_a_store() -> Iterator[list[Instance]]:
 @click.command()
 @click.option("--apps", default=200, show_default=True)
 @click.option("--seconds", default=60, show_default=True, help="How long each rate lasts.")
-@click.option("--rates", default=",".join(map(str, RATES)), show_default=True, help="Requests a second of each app.")
-def main(apps: int, seconds: int, rates: str) -> None:
+def main(apps: int, seconds: int) -> None:
     """Measure, and print a row for each rate."""
     template = one_export()
     print(f"{apps} apps; a request has {len(spans_of(ExportTraceServiceRequest.FromString(template)))} spans, ", end="")
@@ -199,18 +198,18 @@ def main(apps: int, seconds: int, rates: str) -> None:
         try:
             with way() as programs:
                 print(f"\n{', '.join(str(one.program) for one in programs)}")
-                climb(programs, template, apps, seconds, map(int, rates.split(",")), kept)
+                climb(programs, template, apps, seconds, kept)
         except Unavailable as why:
             print(f"\nNot measured with OpenSearch: {why}")
 
 
-def climb(way: list[Instance], template: bytes, apps: int, seconds: int, rates: Iterator[int], remembered: int) -> None:
+def climb(way: list[Instance], template: bytes, apps: int, seconds: int, remembered: int) -> None:
     """A row for each rate, until something is lost or this machine cannot make the load."""
     spans = len(spans_of(ExportTraceServiceRequest.FromString(template)))
     print(
         f"{'each, requests/s':>16} {'spans/s':>9} {'requests lost':>14} {'late':>6} {'MB':>6} {'question p99 ms':>16} {'forgets after s':>16}"
     )
-    for rate in rates:
+    for rate in RATES:
         lost, late, memory, p99 = step(way, template, apps, rate, seconds)
         forgets = f"{remembered / (apps * rate):.0f}" if remembered else "-"
         print(f"{rate:>16} {apps * rate * spans:>9} {lost:>14} {late:>6} {memory:>6.0f} {p99:>16.0f} {forgets:>16}", flush=True)

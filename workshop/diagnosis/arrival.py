@@ -147,13 +147,13 @@ def unreachable(f: Facts) -> Diagnosis | None:
     if f.stored != [] or not re.search(rf'^(?! *").*(?:{refused})', f.output, re.MULTILINE):
         return None
     setting = endpoint(f)
-    receiver, grpc, http = taker(f, "")
+    _, grpc, http = taker(f, "")
     return Diagnosis(
         "unreachable",
         (f"{setting.where}: {setting.shown} {setting.value}" if setting else "the default endpoint") + heard(f),
         f"http://localhost:{grpc} (grpc) or http://localhost:{http} (http)",
         "the exporter reached nobody there who takes spans, and dropped them",
-        f"mend the address in {setting.where}; `workshop status` says where {f'a {receiver}' if receiver == 'Collector' else receiver} listens"
+        f"mend the address in {setting.where}; `workshop status` says who listens where"
         if setting
         else "run `workshop status`",
         "300/300/300",

@@ -183,18 +183,21 @@ def _panel(read: object, where: str) -> Panel:
     targets = read.get("targets")
     if not isinstance(targets, list) or not targets:
         raise BoardError(where, "a panel without targets asks nothing")
-    questions = tuple(_question(target, where) for target in targets if not (isinstance(target, dict) and target.get("hide")))
+    questions = tuple(filter(None, (_question(target, where) for target in targets)))
     if not questions:
         raise BoardError(where, "each of its targets is hidden, and so it shows nothing")
-    names = [target["refId"] for target in targets if isinstance(target, dict) and "refId" in target]
+    names = [target["refId"] for target in targets if "refId" in target]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BoardError(where, f"two targets have the refId {twice}; Grafana keeps the answer of one")
     return Panel(str(read["title"]), where, source["uid"], questions)
 
 
-def _question(target: object, where: str) -> Question:
+def _question(target: object, where: str) -> Question | None:
+    """What a target asks; nothing where its answer is hidden."""
     if not isinstance(target, dict):
         raise BoardError(where, f"a target is a map: {target}")
+    if target.get("hide"):
+        return None
     text, kind = target.get("expr", ""), target.get("queryType", "")
     if not text and kind != SERVICE_MAP:
         raise BoardError(where, "a target without expr asks nothing")

@@ -63,9 +63,10 @@ def read_console(text: str) -> Console:
             objects.append((rest[match.start() : at], value))
         except json.JSONDecodeError as error:
             between, begin, end = _between(rest, match.end())
-            mended = rest[:begin] + rest[end:]
+            mended = rest[:begin] + rest[end:] if between else rest
             if between and _breaks(mended, match.start()) > max(begin, error.pos - 1):
-                objects, rest, at = objects + between, mended, match.start()
+                objects += between
+                rest, at = mended, match.start()
             else:
                 at = match.end()
     return Console(text, objects)

@@ -4,6 +4,7 @@ import re
 import subprocess
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -218,28 +219,33 @@ def rung_of(collector: Collector, text: str) -> str:
     return found.rung if found else ""
 
 
+TASK = Span("task", "internal", "a" * 32, "b" * 16, None, 1, 2)
+
+
+def passing_on(exporter: str, name: str, file: Path) -> str:
+    """A configuration, written into a file, that has this exporter and no other."""
+    text = KEEPS.replace("  debug: {verbosity: detailed}", f"  {exporter}").replace("[file, debug]", f"[{name}]")
+    file.write_text(text)
+    return text
+
+
 def test_a_queue_that_is_full_is_known_by_what_it_says(brought, tmp_path):
     full = 'otlp_http: {endpoint: "http://127.0.0.1:9", sending_queue: {queue_size: 1, num_consumers: 1}}'
-    text = KEEPS.replace("  debug: {verbosity: detailed}", f"  {full}").replace("[file, debug]", "[otlp_http]")
-    (tmp_path / "collector.yaml").write_text(text)
+    text = passing_on(full, "otlp_http", tmp_path / "collector.yaml")
     brought("collector")
-    span = Span("task", "internal", "a" * 32, "b" * 16, None, 1, 2)
     with for_checks(COLLECTOR, tmp_path / "collector.yaml") as collector:
         with pytest.raises(ProgramError, match="503"):
             for _ in range(4):
-                collector.send(Telemetry([span]))
+                collector.send(Telemetry([TASK]))
         assert rung_of(collector, text) == "queue-full"
 
 
 def test_a_disk_that_is_full_is_known_by_what_it_says(brought, tmp_path):
-    full = "file/full: {path: /dev/full, flush_interval: 50ms}"
-    text = KEEPS.replace("  debug: {verbosity: detailed}", f"  {full}").replace("[file, debug]", "[file/full]")
-    (tmp_path / "collector.yaml").write_text(text)
+    text = passing_on("file/full: {path: /dev/full, flush_interval: 50ms}", "file/full", tmp_path / "collector.yaml")
     brought("collector")
-    span = Span("task", "internal", "a" * 32, "b" * 16, None, 1, 2)
     with for_checks(COLLECTOR, tmp_path / "collector.yaml") as collector:
         with suppress(ProgramError):  # it says no, or has said yes and writes later
-            collector.send(Telemetry([replace(span, name="task" * 20_000)]))
+            collector.send(Telemetry([replace(TASK, name="task" * 20_000)]))
         assert collector.until(lambda: rung_of(collector, text) == "disk-full", 5), collector.said
 
 

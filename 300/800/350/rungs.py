@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis.connection_string import NAME
-from workshop.diagnosis.facts import Diagnosis, Facts
+from workshop.diagnosis.facts import Diagnosis, Facts, place
 
 SAID = re.compile(
     r"Configuration of (\w+) not loaded(?:,| because) (\w+) (?:already loaded|is set by OTEL_PYTHON_CONFIGURATOR)"
@@ -33,8 +33,7 @@ def distro_too_late(f: Facts) -> Diagnosis | None:
     if f.listened or not said:
         return None
     file = f"{said[2]}.py"
-    lines = enumerate(f.files.get(file, "").splitlines(), 1)
-    where = next((f"src/{file}:{number}" for number, line in lines if line.startswith("configure_azure_monitor(")), "")
+    where = place({file: f.files.get(file, "")}, r"^configure_azure_monitor\(")
     if not where:
         return None
     return Diagnosis(
@@ -67,7 +66,7 @@ def nobody_there(f: Facts) -> Diagnosis | None:
 def another_app(f: Facts) -> Diagnosis | None:
     """What is served does not call the distro, though there is a file that does."""
     served = re.search(r"--app[ =](\w+)", f.run_sh)
-    calling = [path for path, text in sorted(f.files.items()) if path.endswith(".py") and "configure_azure_monitor(" in text]
+    calling = [path for path, text in sorted(f.modules.items()) if "configure_azure_monitor(" in text]
     if not served or not calling or NAME not in f.all_settings or not f.missing or f"{served[1]}.py" in calling:
         return None
     return Diagnosis(
