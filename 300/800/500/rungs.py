@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from workshop.diagnosis.facts import Diagnosis, Facts
 from workshop.telemetry.spans import Span
 
 HERE = "300/800/500"
 MODEL = "gen_ai.request.model"
 RULE = "Begin with the oldest."  # for three tasks
-
-
-def outside_its_environment(f: Facts) -> Diagnosis | None:
-    missing = re.search(r"No module named '(?:httpx|ollama)'", f.output)
-    if f.listened or not missing or f.script != "llm.sh":
-        return None
-    return Diagnosis(
-        "outside-its-environment",
-        missing[0],
-        "the advisor in the environment of its own, which has it",
-        "that environment is made by `workshop environment`, and used where src/llm.sh activates it",
-        'write `. "$folder/bin/activate"` in src/llm.sh, below the line that asks for the folder',
-        HERE,
-    )
 
 
 def model_missing(f: Facts) -> Diagnosis | None:
@@ -75,5 +59,4 @@ def _asked(f: Facts) -> list[Span]:
     return [span for span in f.spans if span.trace_id in traces and MODEL in span.attributes]
 
 
-STARTS = (outside_its_environment,)
 SPANS = (model_missing, model_slow, model_talks)
