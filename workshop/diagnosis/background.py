@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame, place
+from workshop.telemetry.console import read_console
 
+# A server's line for a request, and an exporter's object: other threads print them, also between the lines of a traceback.
+REQUEST = re.compile(r'^\S+ - - \[.*?\] ".*\n', re.MULTILINE)
 BEGIN = re.compile(r"^(?:Exception in thread (\S+).*|Process (\S+):)\n(?=Traceback)", re.MULTILINE)
 
 # What Python says of work in threads, and what cures it wherever it was said.
@@ -27,7 +30,9 @@ def cure(error: str) -> str:
 
 def in_the_background(f: Facts) -> Diagnosis | None:
     """Python itself prints what ends a thread or a process."""
-    output = f.ended or f.output
+    output = REQUEST.sub("", f.ended or f.output)
+    for text, _ in read_console(output).objects if "Traceback" in output else ():
+        output = output.replace(f"{text}\n", "")
     begun = list(BEGIN.finditer(output))
     if not begun:
         return None

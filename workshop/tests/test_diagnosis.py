@@ -253,7 +253,11 @@ FAULTS = {
     },
     "agent-gave-up": {"spans": [], "output": "Failed to auto initialize OpenTelemetry\nImportError: cannot import name 'x'\n"},
     "export-forgotten": {**with_run_sh("export OTEL_SERVICE_NAME", "OTEL_SERVICE_NAME"), "spans": [UNNAMED]},
-    "background-failed": {"output": "Exception in thread Thread-1:\n" + trace_of("src/todo/imports.py", "NameError: name 'x'")},
+    "background-failed": {
+        "output": '\n127.0.0.1 - - [27/Nov/2026 19:45:52] "GET /health HTTP/1.1" 200 -\n{\n    "name": "x"\n}\n'.join(
+            ["Exception in thread Thread-1:", *trace_of("src/todo/imports.py", "NameError: name 'x'").split("\n", 1)]
+        )
+    },
     "held-by-a-future": {"held": trace_of("src/todo/imports.py", "TypeError: read() takes 1 argument")},
     "shadowed": {
         **SILENT,
