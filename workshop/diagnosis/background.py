@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis.facts import Diagnosis, Facts, Stage, exception, frame, place
-from workshop.telemetry.console import read_console
+from workshop.telemetry.console import without_objects
 
 # A server's line for a request, and an exporter's object: other threads print them, also between the lines of a traceback.
 REQUEST = re.compile(r'^\S+ - - \[.*?\] ".*\n', re.MULTILINE)
-BEGIN = re.compile(r"^(?:Exception in thread (\S+).*|Process (\S+):)\n(?=Traceback)", re.MULTILINE)
+ENDED = re.compile(r"^(?:Exception in thread (\S+).*|Process (\S+):)\n", re.MULTILINE)
+BEGIN = re.compile(rf"{ENDED.pattern}(?=Traceback)", re.MULTILINE)
 
 # What Python says of work in threads, and what cures it wherever it was said.
 CURES = {
@@ -30,9 +31,10 @@ def cure(error: str) -> str:
 
 def in_the_background(f: Facts) -> Diagnosis | None:
     """Python itself prints what ends a thread or a process."""
-    output = REQUEST.sub("", f.ended or f.output)
-    for text, _ in read_console(output).objects if "Traceback" in output else ():
-        output = output.replace(f"{text}\n", "")
+    output = f.ended or f.output
+    if not ENDED.search(output):
+        return None
+    output = REQUEST.sub("", without_objects(output))
     begun = list(BEGIN.finditer(output))
     if not begun:
         return None

@@ -16,6 +16,7 @@ from workshop.telemetry.spans import Event, Link, Span
 
 COLOR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 OBJECT = re.compile(r"^\{", re.MULTILINE)
+LINE = re.compile(r'^\{.*"message".*$', re.MULTILINE)
 DECODER = json.JSONDecoder()
 NEWLINE = re.compile(r"\r?\n?")
 PRINTED = re.compile(r'\{\r?\n    "')  # how each object of the exporters begins, and nothing within one
@@ -124,14 +125,25 @@ def read_lines(text: str) -> list[LogRecord]:
 
 def unfolded(text: str) -> str:
     """A text whose lines of JSON are told as people read them, a stack trace in its lines; other lines stay."""
-    told = []
-    for line in text.splitlines(keepends=True):
-        value = _object(line)
-        if isinstance(message := value.get("message"), str):
-            told += [f"{message}\n", *(f"{more}\n" for more in value.values() if more != message and "\n" in str(more))]
-        else:
-            told.append(line)
-    return "".join(told)
+    return LINE.sub(lambda line: _told(line[0]), text)
+
+
+def _told(line: str) -> str:
+    value = _object(line)
+    if not isinstance(message := value.get("message"), str):
+        return line
+    return "\n".join([message, *(str(more) for more in value.values() if more != message and "\n" in str(more))])
+
+
+def without_objects(text: str) -> str:
+    """A text without the exporters' objects: what the app and its server have said themselves."""
+    told, at = [], 0
+    for found, _ in read_console(text).objects:
+        begin = text.find(found, at)
+        if begin >= at:  # a mended one stands in pieces
+            told.append(text[at:begin])
+            at = begin + len(found) + 1
+    return "".join([*told, text[at:]])
 
 
 def _object(line: str) -> dict:

@@ -12,6 +12,7 @@ from workshop.scenarios import traffic
 
 REQUESTS = "http_server_request_duration_seconds"
 BURNS, SHRINKS, SLOW, BARE = "ErrorBudgetBurns", "ErrorBudgetShrinks", "LatencyBudgetBurns", "RequestsWithoutSpans"
+SHORTEST = 300
 FAST = {"5m": "1s", "30m": "1s", "1h": "12s", "6h": "60s", "3d": "60s"}  # windows, where a check cannot wait for days
 
 
@@ -129,6 +130,7 @@ def test_an_alert_fires_when_the_app_breaks_leads_to_a_trace_and_ends_when_it_he
             why="Prometheus evaluates the rules of the files that `rule_files` names",
             do="write it in src/otel/rules.yml",
         )
+        evaluates(checkpoint, prometheus)
         wakes(checkpoint, prometheus)
         keeps(checkpoint, prometheus)
         with checkpoint.serve() as app, traffic.trouble(checkpoint.database):
@@ -168,11 +170,20 @@ def test_an_alert_fires_when_the_app_breaks_leads_to_a_trace_and_ends_when_it_he
 
 
 def hurry(kept):
-    """Make windows of seconds of those of hours, in the check's own copy: an alert is the same, only sooner."""
+    """Make windows of seconds of those of hours, in the check's own copy: an alert is the same, only sooner.
+
+    What is evaluated more rarely than its shortest window lasts stays as it is."""
+    soon = lambda every: f"{every[1]}: {'200ms' if seconds(every[2]) <= SHORTEST else every[2]}"  # noqa: E731
     for path, text in kept.items():
         text = re.sub(r"\[(\w+)\]", lambda window: f"[{FAST.get(window[1], window[1])}]", text)
         text = re.sub(r"\b((?:keep_firing_)?for): \w+", r"\1: 1s", text)
-        path.write_text(re.sub(r"evaluation_interval: \w+", "evaluation_interval: 200ms", text))
+        path.write_text(re.sub(r"\b((?:evaluation_)?interval): (\w+)", soon, text))
+
+
+def seconds(duration):
+    """A duration as Prometheus writes it, such as `1h30m`, in seconds."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
 
 
 def come(app, done, errors=0.0):
@@ -209,10 +220,26 @@ def wakes(checkpoint, prometheus):
     )
 
 
+def evaluates(checkpoint, prometheus):
+    """The rules of the alerts are evaluated at least once in their shortest window."""
+    groups = prometheus.json("/api/v1/rules")["data"]["groups"]
+    asked = " ".join(rule["query"] for group in groups for rule in group["rules"] if rule["type"] == "alerting")
+    alerts = [group for group in groups if any(r["type"] == "alerting" or r["name"] in asked for r in group["rules"])]
+    rarest = max(alerts, key=lambda group: group["interval"])
+    checkpoint.must(
+        rarest["interval"] <= SHORTEST,
+        "not-in-time",
+        seen=f"the rules of the group {rarest['name']} are evaluated every {rarest['interval']:g} s",
+        expected=f"every {SHORTEST} s at least, which is the shortest window",
+        why="an alert begins and ends only when its rule is evaluated",
+        do="take the group's `interval:` out of src/otel/rules.yml, or make `evaluation_interval` in src/otel/prometheus.yml shorter",
+    )
+
+
 def keeps(checkpoint, prometheus):
     """Prometheus keeps at least the time of the objective."""
     kept = prometheus.json("/api/v1/status/runtimeinfo")["data"]["storageRetention"]
-    days = sum(float(number) * {"d": 1, "w": 7, "y": 365}.get(unit, 0) for number, unit in re.findall(r"(\d+)([a-z]+)", kept))
+    days = seconds(kept) / 86400
     checkpoint.must(
         days >= 56,
         "short-memory",
