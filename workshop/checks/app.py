@@ -43,6 +43,8 @@ STOP_SECONDS = 10
 class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
     """The app under check. While the block of `serve` lasts it is asked; after it its telemetry is read."""
 
+    begun = 0.0  # when it was started, in seconds since the epoch
+
     def __init__(self, checkpoint: Checkpoint, line: str, service: str, port: int, jaeger, closed: int = 0):
         self.checkpoint, self.line, self.service, self.jaeger = checkpoint, line, service, jaeger
         sandbox = checkpoint.sandbox
@@ -67,6 +69,7 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
             sandbox.renew_port(self.shown_port)
             self.port = sandbox.ports[self.shown_port]
         sandbox.running += 1
+        self.begun = time.time()
         self._taken = is_listening(self.port)  # by another program: what answers there is not this app
         env = self.checkpoint.variables(**self._default_endpoint())
         self._process = Process(sandbox.swap(self.line), sandbox.folder, env, separate_stderr=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from workshop.diagnosis.kept import KEPT, Kept
 from workshop.diagnosis.logs import LOGS, PLACED, console_silent, filter_drops, handler_twice, level_swallowed
@@ -117,14 +118,14 @@ class Logs:
         return found[0]
 
     @property
-    def json_lines(self) -> list[LogRecord]:
+    def json_lines(self) -> tuple[LogRecord, ...]:
         """The lines of JSON that the app has printed or written to files. What they hold besides is in `attributes`."""
         folder = self.checkpoint.folder
         written = [p for kind in ("*.log", "*.jsonl", "*.json") for p in sorted(folder.rglob(kind)) if p.name != "output.log"]
         files = [path.read_text(encoding="utf-8", errors="replace") for path in written]
         return read_lines("\n".join([*self.lines, *files]))
 
-    @property
+    @cached_property
     def lines(self) -> list[str]:
         """The lines on the terminal that are no part of the console exporter's telemetry."""
         told = {line for text, _ in self.console.objects for line in text.splitlines() if "\n" in text}

@@ -35,7 +35,10 @@ class Privacy:
         traces in which it took part, also those of other services, and every line on the terminal; of a fake server it is what
         it was sent. Raises Broken, naming the place."""
         secrets = {secret.canary.casefold(): secret for secret in requirements().secrets}
+        places: dict[str, str] = {}
         for place, text in (told for one in (self, *others) for told in one.told()):
+            places.setdefault(text, place)
+        for text, place in places.items():
             if found := leak(text, tuple(secrets)):
                 secret = secrets.get(found)
                 raise self.broken(
@@ -89,7 +92,7 @@ def _stored(app: App) -> list[Span]:
     """What Jaeger has of the traces in which a process of the app took part, with the spans of other services."""
     if not app.jaeger:
         return []
-    spans = app.jaeger.traces(app.service, limit=STORED)
+    spans = app.jaeger.traces(app.service, limit=STORED, since=app.begun)
     agents = {response.agent for response in app.responses}
     traces = {span.trace_id for span in app.spans} | {response.trace_id for response in app.responses}
     traces |= {span.trace_id for span in spans if span.user_agent in agents}

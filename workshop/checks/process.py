@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from workshop.checks import warm
@@ -133,14 +134,17 @@ class Process:
         import psutil
 
         self._popen.poll()  # one that has ended, and whose end nobody has asked for, would still be known
-        try:
-            first = psutil.Process(self._popen.pid)
-            found = [first, *first.children(recursive=True)]
-            for fork in map(psutil.Process, warm.forks([process.pid for process in found])):
-                found += [fork, *fork.children(recursive=True)]
-            return found
-        except psutil.Error:
-            return []
+        found: list[psutil.Process] = []
+
+        def add(number: int) -> None:
+            with suppress(psutil.Error):  # it has ended meanwhile
+                process = psutil.Process(number)
+                found.extend([process, *process.children(recursive=True)])
+
+        add(self._popen.pid)
+        for number in warm.forks([process.pid for process in found]):
+            add(number)
+        return found
 
     def interrupt(self) -> None:
         """What Ctrl-C does: SIGINT to every process of the group."""

@@ -156,7 +156,7 @@ class Traces:
         """The trace of a request in Jaeger, found by the trace that it was sent with or by its User-Agent; empty if not there."""
         if response.trace_id:
             return self.jaeger.trace(response.trace_id)
-        spans = self.jaeger.traces(self.service)
+        spans = self.jaeger.traces(self.service, since=self.begun)
         ids = {span.trace_id for span in spans if span.user_agent == response.agent}
         return [span for span in spans if span.trace_id in ids]
 

@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from workshop.errors import UserError
@@ -75,7 +76,8 @@ def scan(lines: list[str]) -> Iterator[tuple[int, str] | Fence]:
         yield Fence(start, opening["before"], opening["fence"], opening["info"].strip(), tuple(inside), closed=False)
 
 
-def parse(text: str, where: str, root: Path = ROOT) -> tuple[tuple[Block, ...], list[str]]:
+@lru_cache(maxsize=200)
+def parse(text: str, where: str, root: Path = ROOT) -> tuple[tuple[Block, ...], tuple[str, ...]]:
     """The blocks of a page, and the lines of its prose.
 
     Raises LessonError for a fence of no kind, an indented or unclosed one, and a title that names nothing."""
@@ -86,7 +88,7 @@ def parse(text: str, where: str, root: Path = ROOT) -> tuple[tuple[Block, ...], 
             blocks.append(_block(where, part.line, part.info, part.lines, root))
         else:
             prose.append(part[1])
-    return tuple(blocks), prose
+    return tuple(blocks), tuple(prose)
 
 
 def lines_of(text: str) -> list[str]:

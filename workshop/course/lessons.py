@@ -31,7 +31,7 @@ class Lesson:
         return f"<Lesson {self.name}>"
 
     @cached_property
-    def _parsed(self) -> tuple[tuple[Block, ...], list[str]]:
+    def _parsed(self) -> tuple[tuple[Block, ...], tuple[str, ...]]:
         return parse(read(self.readme, self.root), self.readme.relative_to(self.root).as_posix(), self.root)
 
     @property

@@ -39,13 +39,15 @@ class Jaeger(Instance):
         """The spans of one trace, none if Jaeger does not know it. Raises ProgramError when Jaeger does not answer."""
         return self._spans(f"/api/v3/traces/{trace_id}")
 
-    def traces(self, service: str, operation: str = "", limit: int = 1000) -> list[Span]:
-        """The spans of a service's newest traces of the last 30 days. A search by tag is not in `/api/v3` of Jaeger 2.13.
+    def traces(self, service: str, operation: str = "", limit: int = 1000, since: float = 0) -> list[Span]:
+        """The spans of a service's newest traces of the last 30 days, or since a time (seconds since the epoch).
+
+        A search by tag is not in `/api/v3` of Jaeger 2.13.
 
         In OpenSearch each day has an index; Jaeger asks for all between the times by name, and it refuses some 140 as too long.
         Jaeger counts by arrival, and a batch of 512 spans has no order: below that limit the newest may be cut off."""
         query = {"service_name": service, "num_traces": limit, **({"operation_name": operation} if operation else {})}
-        times = {"start_time_min": time.time() - 30 * DAY, "start_time_max": time.time() + DAY}
+        times = {"start_time_min": since or time.time() - 30 * DAY, "start_time_max": time.time() + DAY}
         query |= {name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for name, at in times.items()}
         return self._spans("/api/v3/traces", **{f"query.{name}": value for name, value in query.items()})
 

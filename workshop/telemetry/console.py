@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from workshop.telemetry.logs import LogRecord
 from workshop.telemetry.metrics import Exemplar, ExponentialPoint, HistogramPoint, Metric, NumberPoint, Point
@@ -104,7 +104,8 @@ def _breaks(text: str, at: int) -> int:
     return len(text) + 1
 
 
-def read_lines(text: str) -> list[LogRecord]:
+@lru_cache(maxsize=4)
+def read_lines(text: str) -> tuple[LogRecord, ...]:
     """The log records among the lines of a text: each line that is a JSON object with a message, whatever else it holds."""
     found = []
     for line in text.splitlines():
@@ -120,9 +121,10 @@ def read_lines(text: str) -> list[LogRecord]:
                     attributes=value,
                 )
             )
-    return found
+    return tuple(found)
 
 
+@lru_cache(maxsize=4)
 def unfolded(text: str) -> str:
     """A text whose lines of JSON are told as people read them, a stack trace in its lines; other lines stay."""
     return LINE.sub(lambda line: _told(line[0]), text)

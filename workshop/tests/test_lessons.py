@@ -76,7 +76,7 @@ def test_a_tilde_fence_and_a_longer_fence_hold_shorter_ones(bare):
 
 def test_what_is_outside_of_blocks_is_prose(bare):
     _, prose = parse(f"# Title\none ```two``` three\n{fence('shell', 'ls -l')}four\n", HERE, bare.root)
-    assert prose == ["# Title", "one ```two``` three", "four"]
+    assert prose == ("# Title", "one ```two``` three", "four")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,8 @@ def fail_late(sent: Sent, collector) -> None:
     begun, going = time.monotonic(), []
     for number in range(REPORTS):
         collector.until(lambda number=number: time.monotonic() > begun + number * WITHIN / REPORTS, 2)
-        going.append((sent.report(collector), time.monotonic()))
+        since = time.monotonic()
+        going.append((sent.report(collector), since))
     for trace_id, since in going:
         collector.until(lambda since=since: time.monotonic() > since + TOOK, 2)
         collector.send(Telemetry([span for span in sent.spans if span.trace_id == trace_id and not span.parent_id]))
