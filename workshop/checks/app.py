@@ -132,6 +132,12 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
         """Whether `opentelemetry-instrument` has started Python in this copy, and not the app called what it calls."""
         return any("agent" in note for note in self._notes())
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The settings of OpenTelemetry and Flask with which the newest Python of the app has begun; to be read while it runs."""
+        running = {process.pid for process in self.processes()}
+        return next((note["variables"] for note in reversed(self._notes()) if note.get("began") in running), {})
+
     def wait(self) -> None:
         """Serve until the app ends by itself or the user presses Ctrl-C."""
         while not self._process.wait(1):
@@ -143,7 +149,7 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
         while not condition():
             if time.monotonic() > deadline:
                 return False
-            pause.wait(0.02)
+            pause.wait(0.05)
         return True
 
     @property

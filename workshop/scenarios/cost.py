@@ -115,9 +115,9 @@ def measure(
 def _row(checkpoint: Checkpoint, mode: str, rate: float, seconds: float) -> Row:
     if not (checkpoint.folder / SCRIPT).is_file():
         raise UserError(f"no src/{SCRIPT}: it says how each mode is served. The lesson 300/900/300 writes it.")
-    with _sink() as sink:
-        _as_in_production(checkpoint, sink)
-        behind = SimpleNamespace(grpc_port=free_port(), http_port=sink, query_port=free_port())
+    with sink() as taking:
+        _as_in_production(checkpoint, taking)
+        behind = SimpleNamespace(grpc_port=free_port(), http_port=taking, query_port=free_port())
         app = App(checkpoint, f"sh {SCRIPT} {mode} > told.log", "todo", APP, behind)
         begun = time.monotonic()
         try:
@@ -132,7 +132,7 @@ def _row(checkpoint: Checkpoint, mode: str, rate: float, seconds: float) -> Row:
             memory = sum(process.memory_info().rss for process in app.processes())
         finally:
             app.stop()
-        sent = _taken(sink) / _served(loads)
+        sent = _taken(taking) / _served(loads)
     p50, p99 = (1000 * loads[1].latency(percent) for percent in (50, 99))
     return Row(mode, capacity, p50, p99, 1000 * cpu / _served(loads[1:]), memory / 1e6, start, sent)
 
@@ -184,8 +184,8 @@ def _cpu(app: App) -> float:
 
 
 @contextmanager
-def _sink() -> Iterator[int]:
-    """The port of a sink of its own process."""
+def sink() -> Iterator[int]:
+    """The port of a sink in a process of its own."""
     with subprocess.Popen([sys.executable, str(SINK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield int(process.stdout.readline())
         process.stdin.close()

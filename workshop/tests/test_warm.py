@@ -11,8 +11,10 @@ import psutil
 import pytest
 
 from workshop.checks import warm
+from workshop.checks.checkpoint import packages
 from workshop.checks.process import Process, environment
 from workshop.checks.warm import server
+from workshop.course import lessons
 
 PREFIX = Path(sys.prefix)
 TELLS = "import os, signal, sys, flask, opentelemetry.propagate as p; print('pid', os.getpid(), flush=True); "
@@ -23,12 +25,12 @@ def begin(request, tmp_path: Path):
     """`begin(command, program)` runs a command in a folder where `program` is the app, whole or warm."""
     begun = []
 
-    def run(command: str, program: str, **more: str) -> Process:
+    def run(command: str, program: str, prefix: Path = PREFIX, **more: str) -> Process:
         (tmp_path / "app.py").write_text(program)
-        env = {**environment(), **more}
-        env = warm.environment(env, PREFIX, tmp_path) if request.param == "warm" else env
+        env = {**environment(prefix), **more}
+        env = warm.environment(env, prefix, tmp_path) if request.param == "warm" else env
         begun.append(Process(command, tmp_path, env))
-        assert (Path(shutil.which("flask", path=env["PATH"])).parent != PREFIX / "bin") == (request.param == "warm")
+        assert (Path(shutil.which("flask", path=env["PATH"])).parent != prefix / "bin") == (request.param == "warm")
         return begun[-1]
 
     yield run
@@ -89,6 +91,20 @@ def test_what_is_killed_leaves_no_process(begin):
     process.kill()
     assert process.wait(20)
     assert not psutil.pid_exists(number) or psutil.Process(number).wait(20) is None
+
+
+def test_gunicorn_has_its_workers_in_its_folder_and_ends_with_them(begin, tmp_path: Path):
+    (tmp_path / "instance").mkdir()
+    program = "import os; print('worker', os.getpid(), 'of', os.getppid(), 'in', os.getcwd(), flush=True); app = print"
+    line = "exec opentelemetry-instrument --traces_exporter none --metrics_exporter none --logs_exporter none gunicorn -w 2"
+    process = begin(f"{line} -b 127.0.0.1:0 --pid instance/pid app:app", program, packages(lessons.find("300/900/100")))
+    assert process.wait_until(lambda: process.output.count(f" in {tmp_path}\n") == 2, 20), process.output
+    first = int((tmp_path / "instance/pid").read_text())
+    assert process.output.count(f" of {first} in {tmp_path}\n") == 2
+    assert {first, *(child.pid for child in psutil.Process(first).children())} <= {member.pid for member in process.members()}
+    process._signal(signal.SIGTERM)
+    assert process.wait(20)
+    assert process.exit_code == 0 and not (tmp_path / "instance/pid").exists()
 
 
 @pytest.mark.parametrize("name", ["flask.py", "requests"])

@@ -46,14 +46,14 @@ def serve(checkpoint, mode: str) -> Served:
     with FakeServer(port=there.sandbox.own_ports[OTLP_HTTP]) as backend, there.serve(SERVED) as app:
         for _ in range(3):
             app.get("/", headers={"Connection": "close"})
-        agent, environ = app.under_agent, app.processes()[-1].environ()
+        agent, variables = app.under_agent, app.variables
         app.terminate()
-    queue = int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", DEFAULT_QUEUE))
-    timeout = float(environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or environ["OTEL_EXPORTER_OTLP_TIMEOUT"])
+    queue = int(variables.get("OTEL_BSP_MAX_QUEUE_SIZE", DEFAULT_QUEUE))
+    timeout = float(variables.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or variables["OTEL_EXPORTER_OTLP_TIMEOUT"])
     return Served(
         app,
         agent,
-        environ.get("OTEL_TRACES_EXPORTER", ""),
+        variables.get("OTEL_TRACES_EXPORTER", ""),
         queue,
         timeout,
         backend.stored,

@@ -45,7 +45,7 @@ def served(checkpoint):
                 run.before = ask_all(run.app, backend)
                 run.systems = {s.attributes.get("db.system") for s in backend.stored.spans if s.statement}
                 run.processes = len(instances(backend, run.before))
-                run.options = run.app.processes()[-1].environ().get("FLASK_SQLALCHEMY_ENGINE_OPTIONS")
+                run.options = run.app.variables.get("FLASK_SQLALCHEMY_ENGINE_OPTIONS")
                 if run.systems == {"postgresql"} and postmaster(data) and run.processes > 1:
                     postmaster(data).kill()
                     run.app.until(lambda: not postmaster(data), patient(2))

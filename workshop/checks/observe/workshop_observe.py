@@ -20,9 +20,10 @@ def watch_under_agent() -> None:
 
 
 def watch() -> None:
-    """Watch what ends threads, what Futures get and give, and what the app's own filters drop."""
+    """Note with which settings this process begins; watch what ends threads, what Futures get and give, and what the app's filters drop."""
     if not FILE:
         return
+    _write({"began": os.getpid(), "variables": {n: v for n, v in os.environ.items() if n.startswith(("OTEL_", "FLASK_"))}})
     import logging
     import threading
     from concurrent.futures import Future

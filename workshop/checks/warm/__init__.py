@@ -1,6 +1,6 @@
 """Starts without most of their imports, for the hundreds that differ in a learner's few lines only: wrong turns, other solutions.
 
-`server.py` has the packages of an environment loaded and forks for each start. On PATH stand `flask` and
+`server.py` has the packages of an environment loaded and forks for each start. On PATH stand `flask`, `gunicorn` and
 `opentelemetry-instrument` as links to `stand_in.py`, which hands its arguments, folder, variables and streams over to it, passes
 signals on, and ends as the fork ends. A lesson's own checks, and a learner's, start whole.
 """

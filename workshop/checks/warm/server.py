@@ -20,7 +20,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-COMMANDS = ("flask", "opentelemetry-instrument")
+COMMANDS = ("flask", "gunicorn", "opentelemetry-instrument")
 MODULES = (
     *(
         "concurrent.futures",
