@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from workshop.checks import ingestion
 from workshop.checks.beside import Beside
 from workshop.checks.checkpoint import SERVES, Checkpoint
 from workshop.checks.fake_server import FakeServer, accept
-from workshop.checks.process import environment
+from workshop.checks.process import FAST_EXPORT, environment
 from workshop.course import lessons
 from workshop.course.faults import faults
 from workshop.course.fences import ROOT
@@ -150,7 +151,9 @@ def programs_and_trouble(place: Path) -> list[tuple[str, str, str]]:
     finally:
         beside.stop()
     with cost.sink() as port:
-        late = traffic.send(f"http://127.0.0.1:{port}", traffic.plan(200, 10, mix={"reader": 1})).late
+        visits = ["--rate", "200", "--seconds", "10", "--mix", "reader=1", "--url", f"http://127.0.0.1:{port}", "--json"]
+        told = subprocess.run([sys.executable, "-m", "workshop.cli", "traffic", *visits], capture_output=True, check=True)
+        late = json.loads(told.stdout)["late"]
     return [
         ("Jaeger, Prometheus, VictoriaLogs and the Collector, one after the other", f"{together:.1f} s", "2 s"),
         ("the four and the app, resident", f"{used / 1e6:.0f} MB", "400 MB"),
@@ -162,7 +165,7 @@ def programs_and_trouble(place: Path) -> list[tuple[str, str, str]]:
 
 
 def hanging_backends(place: Path) -> list[tuple[str, str, str]]:
-    """What users notice when the backend of a company accepts and never answers."""
+    """What users notice when the backend of a company accepts and never answers; batches are as large and as rare as by default."""
     rows = []
     for name, lesson, command, port, take in (
         ("a backend with a key", "300/800/200", "sh cloud.sh", 5350, accept),
@@ -171,6 +174,8 @@ def hanging_backends(place: Path) -> list[tuple[str, str, str]]:
     ):
         checkpoint, hangs, p99 = Checkpoint(lessons.find(lesson), "end", place / name, lambda name: None), threading.Event(), []
         answer = lambda received, take=take, hangs=hangs: [15] if hangs.is_set() else take(received)  # noqa: E731
+        for setting in FAST_EXPORT:
+            checkpoint.environment.pop(setting, None)
         # Azure's exporter waits longer for an answer than a check waits after Ctrl-C.
         with suppress(Broken), FakeServer(answer) as backend:
             checkpoint.sandbox.own_ports[port] = backend.port
