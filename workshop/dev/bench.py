@@ -336,7 +336,9 @@ def _opened(browser: Browser, address: str, moment: str) -> float:
 
 
 def pytest_of(*arguments: str) -> Callable[[], None]:
-    return lambda: run([sys.executable, "-m", "pytest", "-q", *arguments], ROOT, environment())
+    # Where Python keeps what it compiles, as it does for a learner.
+    env = {name: value for name, value in environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return lambda: run([sys.executable, "-m", "pytest", "-q", *arguments], ROOT, env)
 
 
 def seconds(work: Callable[[], object], runs: int = RUNS) -> float:
