@@ -19,6 +19,23 @@ WRONG = re.compile(
 )
 
 
+def seconds(duration: str) -> float:
+    """A duration as Prometheus writes it, such as `1h30m`, in seconds."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
+
+
+def evaluated_soon(text: str, at_most: float = 300) -> str:
+    """A configuration, or rules, that are evaluated five times a second: a check does not wait for the next time.
+
+    What is evaluated more rarely than every `at_most` seconds stays as it is."""
+
+    def soon(every: re.Match) -> str:
+        return f"{every[1]}: {'200ms' if seconds(every[2]) <= at_most else every[2]}"
+
+    return re.sub(r"\b((?:evaluation_)?interval): (\w+)", soon, text)
+
+
 def asked(query: str, of: str, moment: str, value: float) -> dict:
     """A question for `promql_expr_test`: a query that comes to one value without labels at that moment. `of` says what it is about."""
     return {"expr": f"{query} # {of}", "eval_time": moment, "exp_samples": [{"labels": "{}", "value": round(value, 3)}]}

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Sandbox:
         self.folder = folder
         self.ports: dict[int, int] = {}
         self._texts: dict[Path, tuple[bytes, bytes]] = {}  # what was written here, and what it was in place of
+        self._changes: dict[Path, Callable[[str], str]] = {}
         self.running = 0  # apps
         beside = [port for program in programs().values() if not program.for_all_lessons for port in program.numbers.values()]
         own = {port: free_port() for port in (APP, ADVISOR, OTLP_GRPC, OTLP_HTTP, OLLAMA)}
@@ -79,6 +80,15 @@ class Sandbox:
                 found[path.as_posix()] = self._with_own_paths(self._original(path, data).decode(errors="replace"))
         return found
 
+    def run_as(self, path: str, change: Callable[[str], str] | None) -> None:
+        """Have what runs here read a file of the copy as `change` makes it, such as with shorter windows, or (None) as it is.
+
+        `files` tells the learner's own text, and so does every diagnosis."""
+        file = Path(path)
+        original = self._original(file, (self.folder / file).read_bytes())
+        self._changes[file] = change or (lambda text: text)
+        self._write(file, original, self.ports)
+
     def use_ports(self, others: dict[int, int] | None = None) -> None:
         """Write this run's ports into the copy: its own, and `others` where given. Only digits of ports change.
 
@@ -93,11 +103,16 @@ class Sandbox:
         for path in workspace.files(self.folder):
             if (data := _data(self.folder / path)) is None:
                 continue
-            original = self._original(path, data)
-            if (swapped := _swapped(original, ports)) != data:
-                (self.folder / path).write_bytes(swapped)
-            self._texts[path] = swapped, original
+            self._write(path, self._original(path, data), ports)
         self.ports = ports
+
+    def _write(self, path: Path, original: bytes, ports: dict[int, int]) -> None:
+        data = _swapped(original, ports)
+        if change := self._changes.get(path):
+            data = change(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        if data != (self.folder / path).read_bytes():
+            (self.folder / path).write_bytes(data)
+        self._texts[path] = data, original
 
     def lead_to(self, program: Program, ports: dict[str, int]) -> None:
         """Let the usual ports of a program in the text of the copy lead to the one that has these."""

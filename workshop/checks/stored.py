@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from workshop.diagnosis.stored import EXEMPLARS, PUSHED, QUERIED, SCRAPED, SHOWN, Store
-from workshop.programs.prometheus import PROMETHEUS, Prometheus, Series
+from workshop.programs.prometheus import PROMETHEUS, Prometheus, Series, Target
+
+FOLLOWS = 0.5  # seconds; a rule may take what a rule of another group has kept
 
 
 class Stored:
@@ -61,8 +64,14 @@ class Stored:
 
     def scraped(self, prometheus: Prometheus, job: str) -> None:
         """The job's targets are scraped, each of them one process. Raises Broken."""
-        seen = lambda: [t for t in prometheus.targets() if t.job == job and t.health != "unknown"]  # noqa: E731
-        targets = prometheus.until(seen)
+        targets: list[Target] = []
+
+        def known() -> bool:
+            there = prometheus.targets()
+            targets[:] = [target for target in there if target.job == job and target.health != "unknown"]
+            return bool(targets or (there and all(t.job != job and t.health != "unknown" for t in there)))
+
+        prometheus.until(known)
         counters = prometheus.query(f'{{__name__=~".+_total", job="{job}"}}[5m]')
         self.require(SCRAPED, store=replace(self._store(prometheus), fell=max(map(_fell, counters), default=0)))
         if not targets:
@@ -84,12 +93,15 @@ class Stored:
             why = "Prometheus reads the files that `rule_files` names, relative to its own configuration"
             raise self.broken("no-rule", f"rules: {names}", f"a rule that records {name}", why, lesson)
         found: list[Series] = []
+        begun = time.time()  # all that counts has arrived; what is evaluated from now on knows it
 
         def asked() -> bool:
+            rule = next(rule for rule in prometheus.rules() if rule.name == name)
             found[:] = prometheus.query(name)
-            return bool(found) and bool(holds(found))
+            return bool(found and holds(found)) or rule.evaluated > begun + FOLLOWS
 
-        if prometheus.until(asked, 5):
+        prometheus.until(asked)
+        if found and holds(found):
             return found
         rule = next(rule for rule in prometheus.rules() if rule.name == name)
         shown = [f"{series.value:g} for {series.labels}" for series in found[:SHOWN]] or ["nothing"]

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from workshop.programs.instance import Instance, ProgramError
 from workshop.programs.program import Archive, Port, Program
@@ -44,7 +45,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of `kind` "alerting" or "recording". `state` of an alerting one is "inactive", "pending" or "firing"."""
+    """A rule of `kind` "alerting" or "recording". `state` of an alerting one is "inactive", "pending" or "firing".
+
+    `evaluated` is when that was last done (seconds since the epoch), below 0 for never."""
 
     group: str
     name: str
@@ -53,6 +56,7 @@ class Rule:
     health: str
     state: str = ""
     error: str = ""
+    evaluated: float = -1
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,16 @@ class Prometheus(Instance):
     def rules(self) -> list[Rule]:
         """The rules of all groups, in their order."""
         return [
-            Rule(group["name"], r["name"], r["type"], r["query"], r["health"], r.get("state", ""), r.get("lastError", ""))
+            Rule(
+                group["name"],
+                r["name"],
+                r["type"],
+                r["query"],
+                r["health"],
+                r.get("state", ""),
+                r.get("lastError", ""),
+                _seconds(r["lastEvaluation"]),
+            )
             for group in self._data("rules")["groups"]
             for r in group["rules"]
         ]
@@ -139,6 +152,13 @@ def read_exposition(text: str) -> list[Series]:
     """The series of a page of metrics as it is there to be scraped; the time of each is now."""
     now = time.time()
     return [Series(dict(_labels(name, labels)), ((now, float(value)),)) for name, labels, value in SAMPLE.findall(text)]
+
+
+def _seconds(moment: str) -> float:
+    """A time such as `2026-11-27T21:00:00.123456789Z`, in seconds since the epoch; below 0 for the year 1, which means never."""
+    whole, fraction, zone = re.fullmatch(r"(.*?)(\.\d+)?(Z|[+-]\d\d:\d\d)", moment).groups()
+    parsed = datetime.fromisoformat(whole + zone.replace("Z", "+00:00"))
+    return parsed.timestamp() + float(fraction or 0) if parsed.year > 1 else -1
 
 
 def _labels(name: str, text: str) -> Iterator[tuple[str, str]]:

@@ -102,6 +102,8 @@ def test_rules_and_what_they_make_fire_are_told(ruled):
         ("app", "Always", "alerting", "ok", "firing"),
         ("app", "Never", "alerting", "ok", "inactive"),
     ]
+    begun = time.time()
+    assert ruled.until(lambda: all(begun < rule.evaluated <= time.time() for rule in ruled.rules()))
 
 
 def test_a_target_that_does_not_answer_is_told_with_the_reason(ruled):

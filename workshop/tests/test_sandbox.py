@@ -91,6 +91,20 @@ def test_the_copy_is_byte_for_byte_but_for_ports(mine: Mine, tmp_path: Path):
     assert (sandbox.folder / "none").read_bytes() == b"7"
 
 
+def test_what_a_file_is_run_as_stays_through_all_ports_and_is_not_told(mine: Mine, tmp_path: Path):
+    own = "evaluation_interval: 2s\nscrape: localhost:5001\n"
+    mine.put("otel/prometheus.yml", own.encode())
+    sandbox = copied(mine, tmp_path)
+    file = sandbox.folder / "otel" / "prometheus.yml"
+    sandbox.run_as("otel/prometheus.yml", lambda text: text.replace("2s", "200ms"))
+    for _ in range(2):
+        sandbox.renew_port(APP)
+        assert file.read_text() == own.replace("2s", "200ms").replace("5001", str(sandbox.ports[APP]))
+        assert sandbox.files() == {"otel/prometheus.yml": own}
+    sandbox.run_as("otel/prometheus.yml", None)
+    assert file.read_text() == own.replace("5001", str(sandbox.ports[APP]))
+
+
 def test_paths_of_the_copy_are_told_as_the_learners(mine: Mine, tmp_path: Path):
     sandbox = copied(mine, tmp_path)
     said = f'File "{sandbox.folder}/todo/views.py", line 7; {sandbox.folder.parent}/check.db'

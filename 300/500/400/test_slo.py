@@ -6,7 +6,7 @@ import time
 import pytest
 
 from workshop.checks.process import patient
-from workshop.checks.rules import asked, play
+from workshop.checks.rules import asked, evaluated_soon, play, seconds
 from workshop.diagnosis.arrival import ARRIVAL
 from workshop.scenarios import traffic
 
@@ -116,8 +116,7 @@ def test_days_of_traffic_make_the_right_alerts_fire_at_the_right_time(checkpoint
 @pytest.mark.before("no-alert")
 def test_an_alert_fires_when_the_app_breaks_leads_to_a_trace_and_ends_when_it_heals(checkpoint):
     checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "200"
-    kept = {path: path.read_text() for path in (checkpoint.folder / "otel").glob("*.y*ml")}
-    hurry(kept)
+    hurry(checkpoint, sooner)
     failed = f'{REQUESTS}_bucket{{job="todo",http_response_status_code="500"}}'
     jaeger = checkpoint.program("jaeger")
     with checkpoint.start("prometheus") as prometheus:
@@ -162,28 +161,24 @@ def test_an_alert_fires_when_the_app_breaks_leads_to_a_trace_and_ends_when_it_he
         )
         app.require(ARRIVAL, stored=[], otherwise=found)
     if checkpoint.showing:
-        for path, text in kept.items():
-            path.write_text(text)
+        hurry(checkpoint, None)
         show(checkpoint)
-        hurry(kept)
+        hurry(checkpoint, sooner)
         show_internal_spans(checkpoint)
 
 
-def hurry(kept):
-    """Make windows of seconds of those of hours, in the check's own copy: an alert is the same, only sooner.
+def hurry(checkpoint, change):
+    for path in (checkpoint.folder / "otel").glob("*.y*ml"):
+        checkpoint.sandbox.run_as(f"otel/{path.name}", change)
+
+
+def sooner(text):
+    """Windows of seconds in place of those of hours, in the check's own copy: an alert is the same, only sooner.
 
     What is evaluated more rarely than its shortest window lasts stays as it is."""
-    soon = lambda every: f"{every[1]}: {'200ms' if seconds(every[2]) <= SHORTEST else every[2]}"  # noqa: E731
-    for path, text in kept.items():
-        text = re.sub(r"\[(\w+)\]", lambda window: f"[{FAST.get(window[1], window[1])}]", text)
-        text = re.sub(r"\b((?:keep_firing_)?for): \w+", r"\1: 1s", text)
-        path.write_text(re.sub(r"\b((?:evaluation_)?interval): (\w+)", soon, text))
-
-
-def seconds(duration):
-    """A duration as Prometheus writes it, such as `1h30m`, in seconds."""
-    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-    return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))
+    text = re.sub(r"\[(\w+)\]", lambda window: f"[{FAST.get(window[1], window[1])}]", text)
+    text = re.sub(r"\b((?:keep_firing_)?for): \w+", r"\1: 1s", text)
+    return evaluated_soon(text, SHORTEST)
 
 
 def come(app, done, errors=0.0):

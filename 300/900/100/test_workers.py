@@ -57,7 +57,7 @@ def runs(checkpoint):
             run.asked = [run.app.get("/", headers=ALONE) for _ in range(40)]
             run.workers = max(*counts, len(workers(run.app)))
             run.proxied = run.app.get("/", headers={"X-Forwarded-For": f"{MADE_UP}, {VISITOR}", "X-Forwarded-Proto": "https"})
-            run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers)
+            run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers, 8)
             run.first = set(backend.serving)
             if checkpoint.showing:
                 run.app.until(lambda: len(tellers(run.app.console_so_far.metrics)) > 1)
@@ -88,7 +88,8 @@ def one_more(run, backend, server, first):
     try:
         ask_until(run.app, lambda: backend.serving - run.first)
     except Broken as broken:  # of the spans, too, it may have a lock that is closed
-        run.hangs = backend.caught and broken.diagnosis.rung == "does-not-answer"
+        found = broken.diagnosis  # gunicorn ends who is busy for half a minute, and a busy machine may have waited that long
+        run.hangs = backend.caught and (found.rung == "does-not-answer" or "SystemExit" in found.seen)
         if not run.hangs:
             raise
     run.newest = backend.serving - run.first
@@ -100,9 +101,9 @@ def one_more(run, backend, server, first):
             worker.kill()  # it would wait for half a minute
 
 
-def ask_until(app, condition):
-    """Ask until something is so, for at most some seconds; any worker may answer."""
-    asked, deadline = [], time.monotonic() + patient(3)
+def ask_until(app, condition, seconds=3):
+    """Ask until something is so, for at most so many seconds; any worker may answer."""
+    asked, deadline = [], time.monotonic() + patient(seconds)
     while not condition() and time.monotonic() < deadline:
         asked.append(app.get("/", headers=ALONE))
         app.until(condition, 0.3)
