@@ -111,7 +111,8 @@ class Session:
         served = [checkpoint for checkpoint in self.checkpoints.get(lesson.name, ()) if checkpoint.served]
         if not served:
             return []
-        found = aside.notes(lesson, served[-1].database, compared(lesson, served[-1].active))
+        made = [file for one in served for file in (one.database, *(one.folder / "instance").glob("*.db"))]
+        found = aside.notes(lesson, made, compared(lesson, served[-1].active))
         return [wrapped(note) for note in (*self.record(lesson).notes, *found)]
 
     def last_words(self) -> list[str]:

@@ -18,14 +18,17 @@ from workshop.diagnosis import settings
 SHOWN = 3
 
 
-def notes(lesson: Lesson, made: Path, packages: Packages) -> list[str]:
-    """What to say after a green check of a lesson; `made` is the database that the app made for the check."""
+def notes(lesson: Lesson, made: list[Path], packages: Packages) -> list[str]:
+    """What to say after a green check of a lesson; `made` are the databases that the app made for the check."""
     return [*stale_databases(lesson.root / "src", made), *unread_settings(lesson.root / "src" / "run.sh"), *drifted(packages)]
 
 
-def stale_databases(src: Path, made: Path) -> list[str]:
+def stale_databases(src: Path, made: list[Path]) -> list[str]:
     """The learner's own databases that lack a column which the app now asks for. They are opened to be read only."""
-    wanted = _columns(made) if made.exists() else {}
+    wanted: dict[str, set[str]] = {}
+    for path in filter(Path.exists, made):  # a check may have taken a table away from one of them
+        for table, columns in _columns(path).items():
+            wanted.setdefault(table, set()).update(columns)
     told = []
     for path in sorted((src / "instance").glob("*.db")):
         own = _columns(path)

@@ -29,7 +29,7 @@ def test_a_database_of_older_models_is_named_with_what_it_lacks_and_the_way_out(
     made = database(tmp_path / "check.db", *MADE)
     own = database(tmp_path / "src" / "instance" / "todo.db", "task (id, text)")
     before = own.read_bytes()
-    (said,) = aside.stale_databases(tmp_path / "src", made)
+    (said,) = aside.stale_databases(tmp_path / "src", [made])
     assert "src/instance/todo.db" in said and "no task.done_at" in said
     assert "`mv src/instance/todo.db src/instance/todo.db.old`" in said and "old tasks stay" in said
     assert own.read_bytes() == before
@@ -39,15 +39,15 @@ def test_a_database_of_older_models_is_named_with_what_it_lacks_and_the_way_out(
 def test_a_database_that_the_app_can_use_is_no_news(tmp_path: Path, tables: tuple[str, ...]):
     made = database(tmp_path / "check.db", *MADE)
     database(tmp_path / "src" / "instance" / "todo.db", *tables)
-    assert aside.stale_databases(tmp_path / "src", made) == []
+    assert aside.stale_databases(tmp_path / "src", [made]) == []
 
 
 def test_what_is_no_database_and_a_check_without_one_are_no_news(tmp_path: Path):
     own = tmp_path / "src" / "instance" / "todo.db"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"no database at all")
-    assert aside.stale_databases(tmp_path / "src", database(tmp_path / "check.db", *MADE)) == []
-    assert aside.stale_databases(tmp_path / "src", tmp_path / "none.db") == []
+    assert aside.stale_databases(tmp_path / "src", [database(tmp_path / "check.db", *MADE)]) == []
+    assert aside.stale_databases(tmp_path / "src", [tmp_path / "none.db"]) == []
     assert not (tmp_path / "none.db").exists()
 
 

@@ -110,6 +110,16 @@ def test_at_the_end_all_is_green_used_and_as_shown_and_every_wrong_turn_red(run,
     assert "Traceback" not in said
 
 
+def test_side_by_side_the_tests_of_one_lesson_stay_together_and_what_none_uses_is_found(run, bare):
+    name = NAMES["an unused command that prints something else"]
+    path = bare.root / name / "test_it.py"
+    one = path.read_text().partition("\n\n\n")[2]
+    path.write_text(path.read_text() + "".join("\n\n" + one.replace("says_three", f"says_it_in_{n}") for n in range(3)))
+    code, said = run("--at", "end", "-n", "2", "--dist", "loadgroup", name)
+    assert code == 1 and "1 failed, 5 passed" in said
+    assert f"{name}/README.md:9: no test uses all that stands here" in said
+
+
 def test_at_the_start_every_check_is_red_with_the_diagnosis_it_names(run):
     code, said = run("--at", "start")
     assert code == 1

@@ -26,6 +26,7 @@ def through_the_door(checkpoint):
         with checkpoint.serve_together(*services) as (app, _):
             first = app.get("/")
             app.until(lambda: {span.service for span in app.find(first)} == SERVICES, 3)
+            checkpoint.program("logs").until(lambda: rows_of(first, checkpoint), 3)  # what still waited in memory would be lost
             collector.hang()
             waited = {f"{how} Collector": timed(app) for how in ("a hanging", "still a hanging")}
             collector.kill()
@@ -40,6 +41,11 @@ def through_the_door(checkpoint):
             assert checkpoint.run("workshop up", **there).exit_code == 0
             checkpoint.run("workshop trace", **there)
     return app, collector, first, added, waited, back, written
+
+
+def rows_of(response, checkpoint):
+    """What the log store has of a request."""
+    return checkpoint.program("logs").query(f'trace_id:="{response.headers.get("X-Trace-Id")}"')
 
 
 def told_of(response, logs):
@@ -96,8 +102,7 @@ def test_all_three_signals_come_through_the_collector(checkpoint):
         behind=collector,
     )
 
-    logs, trace_id = checkpoint.program("logs"), spans[0].trace_id
-    rows = logs.until(lambda: logs.query(f'trace_id:="{trace_id}"'), 3)
+    rows = checkpoint.program("logs").until(lambda: rows_of(first, checkpoint), 3)
     if not rows:
         app.require(missing_package, lacks="a log record")
     checkpoint.must(

@@ -70,7 +70,8 @@ def runs(checkpoint):
                 checkpoint.run("kill")
             elif first and (run.told or not run.newest):
                 first.terminate()
-            run.app.until(lambda: not run.app.processes(), patient(10))
+            if first:  # for a worker that missed TERM gunicorn waits half a minute
+                run.app.until(lambda: not run.app.processes(), patient(35))
         run.stored, run.exports = server.stored, backend.caught
     if checkpoint.showing:
         checkpoint.run("python endings.py")
