@@ -142,11 +142,19 @@ class Subject(Process):
         return True
 
     def _signal(self, number: int) -> None:
+        """Send it to all, but to gunicorn's workers from their first process alone, unless it is to end them by force.
+
+        The second of two that reach a worker interrupts what sends its telemetry at its end, which is lost then."""
         import psutil
 
-        strays = [process for process in self.members() if _group(process.pid) != self._popen.pid]
-        super()._signal(number)
-        for process in strays:
+        members = self.members()
+        by_gunicorn = {process.pid for process in members if _is_gunicorn(process)} if number != signal.SIGKILL else set()
+        workers = [process for process in members if process.pid in by_gunicorn and _parent(process) in by_gunicorn]
+        told = [process for process in members if process not in workers]
+        if not workers:
+            super()._signal(number)
+            told = [process for process in told if _group(process.pid) != self._popen.pid]
+        for process in told:
             try:
                 process.send_signal(number)
             except psutil.Error:
@@ -167,6 +175,24 @@ class Subject(Process):
         for kept in (self._bytes, self._stdout, begun):
             if len(kept) > 3 * KEPT:
                 del kept[KEPT:-KEPT]
+
+
+def _is_gunicorn(process) -> bool:
+    import psutil
+
+    try:
+        return any(Path(word).name.partition(":")[0] == "gunicorn" for word in process.cmdline()[:3])
+    except psutil.Error:
+        return False
+
+
+def _parent(process) -> int:
+    import psutil
+
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
 
 
 def _group(pid: int) -> int:

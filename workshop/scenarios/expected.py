@@ -34,11 +34,13 @@ def kind(series: Series) -> Kind:
 class Took:
     """How long a request may have taken by its measurement, in seconds: at least what its span says, at most what its sender does.
 
-    `weight` is the most that it counts for in a rate, the least is 1."""
+    `weight` is the most that it counts for in a rate, the least is 1. What came `before` the first sample counts for nothing; yet
+    a counter that began higher falls below zero later, so it is stretched by more."""
 
     least: float
     most: float
     weight: float
+    before: bool
 
 
 @dataclass
@@ -88,12 +90,13 @@ class Expected:
 
     def _below(self, end: float) -> Range:
         """The share of the requests that Prometheus finds in the buckets up to this end."""
-        surely = sum(one.most <= end for one in self._took)
-        others = sum(one.weight for one in self._took if one.most > end)
-        perhaps = sum(one.weight for one in self._took if one.least <= end)
-        beyond = sum(one.least > end for one in self._took)
+        counted = [one for one in self._took if not one.before]
+        surely = sum(one.most <= end for one in counted)
+        others = sum(one.weight for one in counted if one.most > end)
+        perhaps = sum(one.weight for one in counted if one.least <= end)
+        beyond = sum(one.least > end for one in counted)
         apart = 1 + START / (min(len(series.samples) for series in self._grew) - 1)  # of two buckets of one series
-        least = surely / (surely + others) / apart if others else 1
+        least = surely / (surely + others) / apart if any(one.most > end for one in self._took) else 1
         return least, min(1, perhaps / (perhaps + beyond) * apart)
 
     @property
@@ -102,14 +105,15 @@ class Expected:
 
     @cached_property
     def _took(self) -> list[Took]:
-        """What is known of each request that was measured after the first sample of its series."""
+        """What is known of each request whose series grew."""
         spans = {span.trace_id: span for span in self.spans if span.kind == "server"}
         found = []
         for series in self._grew:
             made = [(r, spans[r.trace_id]) for r in self.requests if r.kind[1:] == kind(series) and r.trace_id in spans]
             made.sort(key=lambda one: one[1].end_ns)
             weight = 1 + STRETCH / (len(series.samples) - 1)
-            for request, span in made[int(series.samples[0][1]) :]:
+            for number, (request, span) in enumerate(made):
                 least = span.duration_ms / 1000 - APART
-                found.append(Took(least, max(least + APART, request.seconds - request.late), weight))
+                most = max(least + APART, request.seconds - request.late)
+                found.append(Took(least, most, weight, number < series.samples[0][1]))
         return found
