@@ -72,6 +72,7 @@ class FakeServer:
         self._script, self._turn = script or (accept,), 0
         self._changed, self._over = threading.Condition(), threading.Event()
         self._failure: Exception | None = None
+        self._answering = 0
         self._server = make_server("127.0.0.1", port, self._serve, threaded=True, request_handler=_Quiet)
         self._serving = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self.port = self._server.server_port
@@ -105,6 +106,7 @@ class FakeServer:
         self._over.set()
         self._server.shutdown()
         self._serving.join()
+        self.until(lambda _: not self._answering)  # by then it is known what was taken
         if self._failure and kind is None:
             raise self._failure
 
@@ -118,7 +120,7 @@ class FakeServer:
             parts = answer(received) if callable(answer) else answer
         except Exception as error:
             self._failure, parts = error, []
-        self._note(lambda: self.requests.append(received))
+        self._note(lambda: self.requests.append(received), answering=1)
         connection, parts = environ["werkzeug.socket"], [parts] if isinstance(parts, bytes) else [*parts]
         left = [part for part in parts if isinstance(part, bytes)]
         taken = b"".join(left).startswith(b"HTTP/1.1 2")
@@ -133,11 +135,14 @@ class FakeServer:
             connection.shutdown(2)
         except OSError:  # who asked has left
             self._note(lambda: setattr(received, "accepted", False))
+        finally:
+            self._note(answering=-1)
         raise ConnectionAbortedError  # WSGI has no other way to say that nothing more is to be sent
 
-    def _note(self, change: Callable[[], None]) -> None:
+    def _note(self, change: Callable[[], None] = lambda: None, answering: int = 0) -> None:
         with self._changed:
             change()
+            self._answering += answering
             self._changed.notify_all()
 
 

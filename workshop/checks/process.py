@@ -41,8 +41,11 @@ def inherited() -> dict[str, str]:
 
 
 def shell_environment() -> dict[str, str]:
-    """The environment of the learner's own shell, without what an app would notice and no lesson sets."""
-    return {**{name: value for name, value in os.environ.items() if not INHERITED.match(name)}, **FAST_EXPORT}
+    """The environment of the learner's own shell, without what an app would notice and no lesson sets.
+
+    Nor is PYTHONUNBUFFERED in it, which images of containers set: then threads that print at the same time tear what is long."""
+    left = {name: value for name, value in os.environ.items() if not INHERITED.match(name) and name != "PYTHONUNBUFFERED"}
+    return {**left, **FAST_EXPORT}
 
 
 def environment(prefix: Path = Path(sys.prefix)) -> dict[str, str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workshop.programs.lifecycle import free_ports, port_settings
-from workshop.programs.program import programs
+from workshop.programs.lifecycle import Service, free_ports, port_settings
+from workshop.programs.program import find, programs
 from workshop.setup.commands import run
+from workshop.telemetry.logs import LogRecord
+from workshop.telemetry.metrics import Metric, NumberPoint
+from workshop.telemetry.otlp import Telemetry
+from workshop.telemetry.spans import Span
 from workshop.tests.docker.engine import NoEngine, engine, running
 from workshop.tests.learner import Learner
 
@@ -85,6 +92,28 @@ def test_a_lessons_check_uses_the_jaeger_that_runs_there(learner, in_docker):
     learner.runs("workshop up")
     learner.runs("workshop check 300/300/300")
     assert "todo" in learner.runs("workshop status")
+
+
+def test_a_lessons_own_files_configure_the_containers(learner, in_docker, tmp_path):
+    in_docker(learner)
+    learner.runs("workshop start 300/700/100")
+    learner.runs("workshop solve")
+    needed = [find(name) for name in ("jaeger", "prometheus", "logs", "collector")]
+    ports = {p.name: {name: int(learner.env[p.setting(f"{name}_PORT")]) for name in p.numbers} for p in needed}
+    led = {str(number): str(ports[p.name][name]) for p in needed for name, number in p.numbers.items()}
+    for path in (learner.clone / "src" / "otel").glob("*.y*ml"):
+        path.write_text(re.sub(r"(?<=:)\d{4,5}\b", lambda port: led.get(port[0], port[0]), path.read_text()))
+    for program in needed:
+        assert "a container by docker compose" in learner.runs(f"workshop up {program.name}")
+    jaeger, prometheus, logs, collector = (Service(p, tmp_path / p.name, ports[p.name]).configured() for p in needed)
+    now, of, trace_id = time.time_ns(), {"service.name": "shop"}, secrets.token_hex(16)
+    span = Span("buy", "server", trace_id, secrets.token_hex(8), None, now, now + 1, resource=of)
+    count = Metric("bought", "sum", [NumberPoint({}, now - 10**9, now, (), 1)], "1", "", "cumulative", True, of)
+    collector.send(Telemetry([span], [count], [LogRecord("bought milk", "INFO", 9, now, now, trace_id, resource=of)]))
+    arrived = jaeger.until(lambda: jaeger.trace(trace_id))
+    assert [one.resource["cloud.region"] for one in arrived]  # which the lesson's Collector adds
+    assert prometheus.until(lambda: prometheus.query('bought_total{job="shop"}'))
+    assert logs.until(lambda: logs.query(f'trace_id:="{trace_id}"'))
 
 
 def test_two_clones_have_containers_of_their_own(learner, in_docker, tmp_path):
