@@ -50,17 +50,17 @@ FORBIDDEN = re.compile("permission denied|operation not permitted", re.IGNORECAS
 
 
 class NoEngine(Exception):
-    """This machine has no Docker engine, or forbids to run one; the message says why. One that is merely broken is a failure."""
+    """The kernel of this machine forbids to run a Docker engine, and nothing that is installed changes that. The message is dockerd's."""
 
 
 @contextmanager
 def engine(progress: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """An engine with the images of all programs: the variables that lead a `docker` to it. Raises NoEngine."""
+    """An engine with the images of all programs: the variables that lead a `docker` to it. Raises NoEngine and RuntimeError."""
     for tool in ("dockerd", "docker"):
         if not shutil.which(tool):
-            raise NoEngine(f"{tool} is not installed")
+            raise RuntimeError(f"{tool} is not installed")
     if os.geteuid() != 0:
-        raise NoEngine("only root may start one")
+        raise RuntimeError("only root may start a Docker engine")
     # A path of a Unix socket has at most 108 characters.
     folder = Path(tempfile.mkdtemp(prefix="workshop-docker-"))
     try:
