@@ -80,14 +80,15 @@ class Sandbox:
                 found[path.as_posix()] = self._with_own_paths(self._original(path, data).decode(errors="replace"))
         return found
 
-    def run_as(self, path: str, change: Callable[[str], str] | None) -> None:
-        """Have what runs here read a file of the copy as `change` makes it, such as with shorter windows, or (None) as it is.
+    def run_as(self, pattern: str, change: Callable[[str], str] | None) -> None:
+        """Have what runs here read the files of the copy as `change` makes them, such as with shorter windows, or (None) as they are.
 
         `files` tells the learner's own text, and so does every diagnosis."""
-        file = Path(path)
-        original = self._original(file, (self.folder / file).read_bytes())
-        self._changes[file] = change or (lambda text: text)
-        self._write(file, original, self.ports)
+        for path in self.folder.glob(pattern):
+            file = path.relative_to(self.folder)
+            original = self._original(file, path.read_bytes())
+            self._changes[file] = change or (lambda text: text)
+            self._write(file, original, self.ports)
 
     def use_ports(self, others: dict[int, int] | None = None) -> None:
         """Write this run's ports into the copy: its own, and `others` where given. Only digits of ports change.

@@ -12,6 +12,7 @@ from workshop.scenarios import traffic
 
 REQUESTS = "http_server_request_duration_seconds"
 BURNS, SHRINKS, SLOW, BARE = "ErrorBudgetBurns", "ErrorBudgetShrinks", "LatencyBudgetBurns", "RequestsWithoutSpans"
+CONFIGURATION = "otel/*.y*ml"
 SHORTEST = 300
 FAST = {"5m": "1s", "30m": "1s", "1h": "12s", "6h": "60s", "3d": "60s"}  # windows, where a check cannot wait for days
 
@@ -116,7 +117,7 @@ def test_days_of_traffic_make_the_right_alerts_fire_at_the_right_time(checkpoint
 @pytest.mark.before("no-alert")
 def test_an_alert_fires_when_the_app_breaks_leads_to_a_trace_and_ends_when_it_heals(checkpoint):
     checkpoint.environment["OTEL_METRIC_EXPORT_INTERVAL"] = "200"
-    hurry(checkpoint, sooner)
+    checkpoint.sandbox.run_as(CONFIGURATION, sooner)
     failed = f'{REQUESTS}_bucket{{job="todo",http_response_status_code="500"}}'
     jaeger = checkpoint.program("jaeger")
     with checkpoint.start("prometheus") as prometheus:
@@ -161,15 +162,10 @@ def test_an_alert_fires_when_the_app_breaks_leads_to_a_trace_and_ends_when_it_he
         )
         app.require(ARRIVAL, stored=[], otherwise=found)
     if checkpoint.showing:
-        hurry(checkpoint, None)
+        checkpoint.sandbox.run_as(CONFIGURATION, None)
         show(checkpoint)
-        hurry(checkpoint, sooner)
+        checkpoint.sandbox.run_as(CONFIGURATION, sooner)
         show_internal_spans(checkpoint)
-
-
-def hurry(checkpoint, change):
-    for path in (checkpoint.folder / "otel").glob("*.y*ml"):
-        checkpoint.sandbox.run_as(f"otel/{path.name}", change)
 
 
 def sooner(text):
