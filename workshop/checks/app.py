@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from workshop.checks.background import Background
@@ -155,11 +155,21 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
     @property
     def output(self) -> str:
         """What the app has printed so far, with the learner's own ports and paths."""
-        return self._last_words if self._over else self.checkpoint.sandbox.unswap(self._process.output if self._process else "")
+        return self._last_words if self._over else self.checkpoint.sandbox.unswap(self._heard)
 
     @cached_property
     def _last_words(self) -> str:
-        return self.checkpoint.sandbox.unswap(self._process.output)
+        return self.checkpoint.sandbox.unswap(self._heard)
+
+    @property
+    def _heard(self) -> str:
+        if self._over:
+            return self._all_heard
+        return self._process.output if self._process else ""
+
+    @cached_property
+    def _all_heard(self) -> str:
+        return self._process.output
 
     @cached_property
     def console(self) -> Console:
@@ -181,7 +191,7 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
 
     def facts(self, **more) -> Facts:
         """All that is known about this run, for the ladder; `more` is what the asking verb knows besides."""
-        listening = tuple(int(port) for _, port in LISTENS.findall(self._process.output) if int(port) != self.port)
+        listening = tuple(port for port in _listening(self._heard) if port != self.port)
         known = {
             "lesson": self.checkpoint.lesson.name,
             "command": self.line,
@@ -257,6 +267,12 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
     def _known_to_listen_or_not(self) -> bool:
         said = LISTENS.findall(self._process.output)
         return self._process.exit_code is not None or bool(said) or (not self._taken and is_listening(self.port))
+
+
+@lru_cache(maxsize=4)
+def _listening(output: str) -> list[int]:
+    """The ports on which a server says that it listens."""
+    return [int(port) for _, port in LISTENS.findall(output)]
 
 
 def _port_owner(output: str) -> str:

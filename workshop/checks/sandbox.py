@@ -164,10 +164,14 @@ def _taken(name: str) -> bool:
 
 
 def _swapped(data: bytes, ports: dict[int, int]) -> bytes:
-    if not ports:
-        return data
-    pattern = rb"(?<![\d.])(" + b"|".join(str(port).encode() for port in ports) + rb")(?![\d.]*\d)"
-    return re.sub(pattern, lambda match: str(ports[int(match[1])]).encode(), data)
+    """The same with other ports, wherever one stands alone: in no longer number, address or version."""
+    others = {str(port).encode(): str(other).encode() for port, other in ports.items()}
+
+    def other(run: re.Match) -> bytes:
+        port = run[0].rstrip(b".")
+        return others.get(port, port) + run[0][len(port) :]
+
+    return re.sub(rb"[\d.]{4,}", other, data) if ports else data
 
 
 @cache

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, climb, exception, frame, line_at, words
+from workshop.diagnosis.facts import Diagnosis, Facts, Response, Stage, climb, exception, frame, line_at, search, words
 from workshop.diagnosis.files import in_the_way, mark_on_page, mark_unseen, unreadable
 from workshop.diagnosis.starting import STARTS
 
 
 def worker_failed(f: Facts) -> Diagnosis | None:
     """gunicorn listens before a worker imports the app, so an app that does not start is one that does not answer."""
-    said = re.search(r"Exception in worker process|^Failed to (?:find|parse)", f.output, re.MULTILINE)
+    said = search(r"Exception in worker process|^Failed to (?:find|parse)", f.output)
     if all(response.status for response in f.responses) or not said:
         return None
     return climb(replace(f, listened=False), STARTS)

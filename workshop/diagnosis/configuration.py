@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis import settings
-from workshop.diagnosis.facts import Diagnosis, Facts, exception
+from workshop.diagnosis.facts import Diagnosis, Facts, exception, search
 from workshop.diagnosis.settings import Setting
 
 EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
@@ -13,7 +13,7 @@ EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTE
 
 def unknown_exporter(f: Facts) -> Diagnosis | None:
     """The SDK, or the app's own set-up, looked for an exporter that nobody has."""
-    said = re.search(r"Requested component '([^']*)' not found in entry point 'opentelemetry_\w+_exporter'", f.output)
+    said = search(r"Requested component '([^']*)' not found in entry point 'opentelemetry_\w+_exporter'", f.output)
     said = said or (None if f.listened else re.search(r"KeyError: '([^']*)'", f.output))
     setting = said and next((f.settings[n] for n in EXPORTERS if n in f.settings and said[1] in f.settings[n].values), None)
     if not said or not (setting or "Requested" in said[0]):
@@ -42,7 +42,7 @@ def unknown_exporter(f: Facts) -> Diagnosis | None:
 
 
 def unknown_protocol(f: Facts) -> Diagnosis | None:
-    said = re.search(r"^RuntimeError: Unsupported OTLP protocol '(.*)'|^KeyError: 'otlp_proto_(.*)'", f.output, re.MULTILINE)
+    said = search(r"^RuntimeError: Unsupported OTLP protocol '(.*)'|^KeyError: 'otlp_proto_(.*)'", f.output)
     if not said:
         return None
     value = said[1] or said[2] or ""
@@ -61,7 +61,7 @@ def unknown_protocol(f: Facts) -> Diagnosis | None:
 
 def queue_below_batch(f: Facts) -> Diagnosis | None:
     """The SDK compares two sizes, one of which may be its default."""
-    said = re.search(r"max_export_batch_size must be less than or equal to max_queue_size", f.output)
+    said = search(r"max_export_batch_size must be less than or equal to max_queue_size", f.output)
     if not said:
         return None
     sizes = {name: f.settings.get(name) for name in ("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE")}
@@ -78,7 +78,7 @@ def queue_below_batch(f: Facts) -> Diagnosis | None:
 
 
 def agent_gave_up(f: Facts) -> Diagnosis | None:
-    said = re.search(r"Failed to auto initialize OpenTelemetry|Error in sitecustomize", f.output)
+    said = search(r"Failed to auto initialize OpenTelemetry|Error in sitecustomize", f.output)
     if not said or not f.missing:
         return None
     return Diagnosis(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from workshop.course.pins import Packages
@@ -225,6 +226,12 @@ def climb(facts: Facts, rungs: Iterable[Rung], otherwise: Diagnosis | None = Non
         if found := rung(facts):
             return found
     return otherwise
+
+
+@lru_cache(maxsize=64)
+def search(pattern: str, text: str) -> re.Match | None:
+    """The first match in what an app printed, in which ^ and $ are a line's. It is remembered: each verb climbs with the same text."""
+    return re.search(pattern, text, re.MULTILINE)
 
 
 def words(text: str, lines: int = 5, intro: str = "; it printed last") -> str:

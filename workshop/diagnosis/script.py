@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from workshop.diagnosis import settings
-from workshop.diagnosis.facts import Diagnosis, Facts
+from workshop.diagnosis.facts import Diagnosis, Facts, search
 
 COMMANDS = frozenset({"flask", "gunicorn", "opentelemetry-instrument", "tee", "python", "sh", "export"})
 MARKED = re.compile(r"^(\+|@@|-\s)")  # a line may begin with an option, so a - in front of a word is none for sure
@@ -13,7 +13,7 @@ MARKED = re.compile(r"^(\+|@@|-\s)")  # a line may begin with an option, so a - 
 
 def said(f: Facts, what: str) -> re.Match | None:
     """What the shell said about a line of the script: group 1 is the line, more groups are those of `what`."""
-    return re.search(rf"^(?:\S*/)?{re.escape(f.script)}: (?:line )?(\d+): {what}", f.output, re.MULTILINE)
+    return search(rf"^(?:\S*/)?{re.escape(f.script)}: (?:line )?(\d+): {what}", f.output)
 
 
 def line_of(f: Facts, number: int) -> str:

@@ -11,9 +11,8 @@ import psutil
 import pytest
 
 from workshop.checks import warm
-from workshop.checks.checkpoint import packages
+from workshop.checks.checkpoint import OBSERVE, packages
 from workshop.checks.process import Process, environment
-from workshop.checks.warm import server
 from workshop.course import lessons
 
 PREFIX = Path(sys.prefix)
@@ -107,13 +106,28 @@ def test_gunicorn_has_its_workers_in_its_folder_and_ends_with_them(begin, tmp_pa
     assert process.exit_code == 0 and not (tmp_path / "instance/pid").exists()
 
 
-@pytest.mark.parametrize("name", ["flask.py", "requests"])
-def test_what_has_the_name_of_a_loaded_package_is_started_whole(tmp_path: Path, name: str):
+@pytest.mark.parametrize("name", ["flask.py", "requests", "queue.py", "psutil"])
+def test_what_has_the_name_of_a_loaded_module_is_started_whole(tmp_path: Path, name: str):
     (tmp_path / name).mkdir()
     env = environment()
     assert warm.environment(env, PREFIX, tmp_path) == env
 
 
-def test_no_package_that_is_loaded_before_reads_a_setting_of_opentelemetry():
-    loaded = [name for name in server.MODULES if name.startswith("opentelemetry.") and ".proto." not in name]
-    assert not loaded
+def test_an_instrumentation_reads_which_urls_to_leave_out(begin):
+    program = "from flask import Flask; app = Flask(__name__); app.add_url_rule('/', 'index', lambda: 'hello')\n"
+    program += "with app.app_context(): print(app.test_client().get('/').text, flush=True)"
+    line = (
+        "opentelemetry-instrument --traces_exporter console --metrics_exporter none --logs_exporter none flask --app app routes"
+    )
+    process = begin(line, program, OTEL_PYTHON_FLASK_EXCLUDED_URLS="left-out")
+    assert process.wait(20)
+    assert '"kind": "SpanKind.SERVER"' in process.output
+    process = begin(line, program, OTEL_PYTHON_FLASK_EXCLUDED_URLS="localhost")
+    assert process.wait(20)
+    assert "hello" in process.output and "SERVER" not in process.output
+
+
+def test_the_agent_finds_what_stands_on_other_paths(begin, tmp_path: Path):
+    process = begin(f"{AGENT}flask --app app routes", TELLS, PYTHONPATH=str(OBSERVE), WORKSHOP_HELD=str(tmp_path / "held"))
+    assert process.wait(20)
+    assert '"agent"' in (tmp_path / "held").read_text()

@@ -14,7 +14,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from workshop.checks.warm.server import COMMANDS, PACKAGES
+from workshop.checks.warm.server import COMMANDS
 
 HERE = Path(__file__).parent
 _folders: dict[Path, tuple[Path, subprocess.Popen]] = {}
@@ -23,10 +23,11 @@ _folders: dict[Path, tuple[Path, subprocess.Popen]] = {}
 def environment(env: dict[str, str], prefix: Path, folder: Path) -> dict[str, str]:
     """`env` with the stand-ins of the virtual environment at `prefix` first on PATH, for a command that runs in `folder`.
 
-    It is `env` itself where a file of that folder has the name of a package that is loaded already, for it comes first."""
-    if any((folder / f"{name}.py").exists() or (folder / name).exists() for name in PACKAGES):
+    It is `env` itself where a file of that folder has the name of a module that is loaded already, for it comes first."""
+    stand_ins, loaded = _stand_ins(prefix)
+    if any(file.stem in loaded for file in folder.iterdir() if file.suffix == ".py" or file.is_dir()):
         return env
-    return {**env, "PATH": os.pathsep.join([str(_stand_ins(prefix)), env["PATH"]])}
+    return {**env, "PATH": os.pathsep.join([str(stand_ins), env["PATH"]])}
 
 
 def forks(of: list[int]) -> list[int]:
@@ -45,7 +46,8 @@ def stop() -> None:
 
 
 @cache
-def _stand_ins(prefix: Path) -> Path:
+def _stand_ins(prefix: Path) -> tuple[Path, set[str]]:
+    """The folder of an environment's stand-ins, and the names of the modules and packages that they have loaded."""
     folder = Path(tempfile.mkdtemp(prefix="workshop-"))
     for name in COMMANDS:
         (folder / name).symlink_to(HERE / "stand_in.py")
@@ -57,6 +59,6 @@ def _stand_ins(prefix: Path) -> Path:
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
-    server.stdout.readline()
+    loaded = set(server.stdout.readline().decode().split())
     _folders[prefix] = folder, server
-    return folder
+    return folder, loaded

@@ -1,6 +1,6 @@
 """Forks a Python that has its heavy packages loaded, for each stand-in that asks. Runs by the Python of an environment: standard library only.
 
-Packages of OpenTelemetry that read settings as they are imported are not among them.
+Those of OpenTelemetry read settings as they are imported: where one of those is another in a fork, the fork imports them itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from importlib.metadata import distributions
 from pathlib import Path
 
 COMMANDS = ("flask", "gunicorn", "opentelemetry-instrument")
@@ -32,11 +33,29 @@ MODULES = (
         "importlib.metadata",
         "requests",
     ),
-    *("sqlalchemy.dialects.sqlite", "sqlite3", "werkzeug.debug", "werkzeug.serving", "wtforms"),
+    *("sqlalchemy.dialects.sqlite", "sqlalchemy.ext.asyncio", "sqlite3", "werkzeug.debug", "werkzeug.serving", "wtforms"),
     *(f"opentelemetry.proto.collector.{of}.v1.{of}_service_pb2" for of in ("trace", "metrics", "logs")),
 )
-PACKAGES = {name.partition(".")[0] for name in MODULES} | {"click", "jinja2", "markupsafe", "urllib3"}
 PATHS: list[str] = []  # where this Python looks for modules
+OF_OPENTELEMETRY: set[str] = set()  # its modules that are loaded
+INSTRUMENTATIONS: set[str] = set()  # those of them that only the agent or an app imports
+WERE_READ: dict[tuple[str, str], str | None] = {}  # what a variable was when a module read it as it was imported
+
+
+class Noting(type(os.environ)):
+    """The environment's variables, which note in WERE_READ what is read."""
+
+    def __getitem__(self, name: str) -> str:
+        value = None
+        try:
+            value = super().__getitem__(name)
+            return value
+        finally:
+            frame = sys._getframe()
+            while frame and frame.f_code.co_name != "<module>":
+                frame = frame.f_back
+            if frame:  # else a thread reads, for the resource of a log record that has none
+                WERE_READ[name, frame.f_globals["__name__"]] = value
 
 
 def main(folder: Path) -> None:
@@ -46,6 +65,7 @@ def main(folder: Path) -> None:
     for name in MODULES:
         with suppress(ImportError):
             importlib.import_module(name)
+    load_opentelemetry()
     sys.modules.pop("sitecustomize", None)
     gc.collect()
     gc.freeze()
@@ -53,7 +73,7 @@ def main(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
         listener.bind(str(folder / "socket"))
         listener.listen(20)
-        print("ready", flush=True)
+        print(*{name.partition(".")[0] for name in sys.modules}, flush=True)
         ready.register(listener, selectors.EVENT_READ)
         ready.register(sys.stdin, selectors.EVENT_READ)
         while [key.fileobj for key, _ in ready.select()] == [listener]:
@@ -65,6 +85,35 @@ def main(folder: Path) -> None:
         else:
             return
     guard(connection, folder)
+
+
+def load_opentelemetry() -> None:
+    """Load what the agent looks for: all that the packages of this environment offer it."""
+    before = set(sys.modules)
+    os.environ.__class__ = Noting
+    for point in (point for package in distributions() for point in package.entry_points):
+        if point.group.startswith("opentelemetry_") and point.module.startswith("opentelemetry."):
+            with suppress(Exception):  # what it instruments is not here, or does not fit
+                importlib.import_module(point.module)
+            if point.group == "opentelemetry_instrumentor":
+                INSTRUMENTATIONS.add(point.module)
+    os.environ.__class__ = Noting.__base__
+    OF_OPENTELEMETRY.update(name for name in set(sys.modules) - before if name.startswith("opentelemetry."))
+
+
+def forget_what_reads_others() -> None:
+    """Forget the modules for which settings are others now than when they were imported: an instrumentation, or all that could know."""
+    readers = {reader for (name, reader), value in WERE_READ.items() if os.environ.get(name) != value}
+    forget(readers if readers <= INSTRUMENTATIONS else OF_OPENTELEMETRY)
+
+
+def forget(modules: set[str]) -> None:
+    """Let these modules be imported anew."""
+    for module in modules & sys.modules.keys():
+        within, _, last = module.rpartition(".")
+        if within in sys.modules:
+            vars(sys.modules[within]).pop(last, None)
+        del sys.modules[module]
 
 
 def guard(connection: socket.socket, folder: Path) -> None:
@@ -113,6 +162,9 @@ def run(name: str, arguments: list[str]) -> None:
     script = shutil.which(name)
     sys.argv = [script, *arguments]
     sys.path[:0] = [str(Path(script).parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    forget_what_reads_others()
+    if "opentelemetry.util._importlib_metadata" in sys.modules:  # it remembers the entry points that it found on other paths
+        importlib.reload(sys.modules["opentelemetry.util._importlib_metadata"])
     loaded, execl = set(sys.modules), os.execl
 
     def instead(path: str | None, *arguments: str) -> None:
@@ -120,11 +172,7 @@ def run(name: str, arguments: list[str]) -> None:
         if not path or os.path.basename(path) not in COMMANDS:
             execl(path, *arguments)
         os.execl = execl
-        for module in set(sys.modules) - loaded:
-            del sys.modules[module]
-            within, _, last = module.rpartition(".")
-            if within in loaded:
-                vars(sys.modules[within]).pop(last, None)
+        forget(set(sys.modules) - loaded)
         sys.path[:] = PATHS
         run(os.path.basename(path), list(arguments[1:]))
 
