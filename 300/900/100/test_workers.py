@@ -11,6 +11,7 @@ from workshop.checks.fake_server import FakeServer, accept
 from workshop.checks.process import patient
 from workshop.checks.sandbox import OTLP_HTTP
 from workshop.diagnosis import settings
+from workshop.diagnosis.answering import ANSWERS
 from workshop.diagnosis.facts import Broken
 from workshop.diagnosis.packages import missing_package
 from workshop.diagnosis.spans import SPANS
@@ -52,12 +53,15 @@ def runs(checkpoint):
     checkpoint.environment |= {"OTEL_METRIC_EXPORT_INTERVAL": f"{INTERVAL * 1000:.0f}", "OTEL_EXPORTER_OTLP_TIMEOUT": "10"}
     with FakeServer(backend, port=checkpoint.sandbox.own_ports[OTLP_HTTP]) as server:
         with checkpoint.serve("sh production.sh") as run.app:
+            run.app.get("/", headers=ALONE)
+            run.app.require(ANSWERS)  # an app that does not answer has no second worker to wait for
             counts = [0]
             run.app.until(lambda: counts.append(len(workers(run.app))) or counts[-1] > 1, patient(4))
             run.asked = [run.app.get("/", headers=ALONE) for _ in range(40)]
             run.workers = max(*counts, len(workers(run.app)))
             run.proxied = run.app.get("/", headers={"X-Forwarded-For": f"{MADE_UP}, {VISITOR}", "X-Forwarded-Proto": "https"})
-            run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers, 8)
+            if run.app.until(lambda: backend.serving, patient(3)):
+                run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers, 8)
             run.first = set(backend.serving)
             if checkpoint.showing:
                 run.app.until(lambda: len(tellers(run.app.console_so_far.metrics)) > 1)
