@@ -90,6 +90,22 @@ def log_too_old(f: Facts) -> Diagnosis | None:
     )
 
 
+def logs_mistimed(f: Facts) -> Diagnosis | None:
+    """No single record is wrong about its time; the two clocks do not agree."""
+    said = re.search(r"too (?:big|small) timestamp=\S+ it must be (?:bigger|smaller) than \S+", f.kept.log) if f.kept else None
+    if not said:
+        return None
+    return Diagnosis(
+        "logs-clock-jumped",
+        f"VictoriaLogs' own log says: {said[0]}",
+        f"times within the last {DAYS} days and the next two, by the clock of VictoriaLogs",
+        "what lies outside is answered with 200 and thrown away; a clock that was set wrong and right again, and that of a virtual "
+        "machine that has slept, make such times",
+        "set both clocks right, the app's and that of VictoriaLogs, in a container the engine's; what was thrown away is gone",
+        LESSON,
+    )
+
+
 def logs_over_grpc(f: Facts) -> Diagnosis | None:
     chosen = f.known("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL") or f.known("OTEL_EXPORTER_OTLP_PROTOCOL")
     exporter = f.known("OTEL_LOGS_EXPORTER")
@@ -138,6 +154,7 @@ KEPT = Stage(
     logs_cannot_write,
     json_refused,
     log_too_old,
+    logs_mistimed,
     logs_over_grpc,
     logs_endpoint,
 )

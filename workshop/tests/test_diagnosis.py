@@ -459,6 +459,11 @@ FAULTS = {
         ),
         "logs": [replace(LOG, observed_ns=1_795_749_372 * 10**9)],
     },
+    "logs-clock-jumped": keeping(
+        *TO_STORE,
+        log="warn skipping log entry with too big timestamp=2026-12-01T03:40:08.434587921Z; it must be smaller than "
+        "2026-11-30T00:00:00Z according to the configured -futureRetention=2d\n",
+    ),
     "logs-protocol": keeping("LOGS_EXPORTER=console,otlp"),
     "logs-path": keeping(
         *TO_STORE[:2],
