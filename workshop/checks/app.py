@@ -155,21 +155,11 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
     @property
     def output(self) -> str:
         """What the app has printed so far, with the learner's own ports and paths."""
-        return self._last_words if self._over else self.checkpoint.sandbox.unswap(self._heard)
+        return self._last_words if self._over else self.checkpoint.sandbox.unswap(self._process.output if self._process else "")
 
     @cached_property
     def _last_words(self) -> str:
-        return self.checkpoint.sandbox.unswap(self._heard)
-
-    @property
-    def _heard(self) -> str:
-        if self._over:
-            return self._all_heard
-        return self._process.output if self._process else ""
-
-    @cached_property
-    def _all_heard(self) -> str:
-        return self._process.output
+        return self.checkpoint.sandbox.unswap(self._process.output)
 
     @cached_property
     def console(self) -> Console:
@@ -191,7 +181,7 @@ class App(Traces, Metrics, Stored, Logs, Privacy, Background, Browser):
 
     def facts(self, **more) -> Facts:
         """All that is known about this run, for the ladder; `more` is what the asking verb knows besides."""
-        listening = tuple(port for port in _listening(self._heard) if port != self.port)
+        listening = tuple(port for port in _listening(self._process.output) if port != self.port)
         known = {
             "lesson": self.checkpoint.lesson.name,
             "command": self.line,

@@ -79,10 +79,11 @@ class Logs:
             return found[0]
         (counted,) = logs.query(f'service.name:="{self.service}" | stats count() rows')
         own = logs.log.read_text(errors="replace") if logs.log.exists() else ""
+        traces = frozenset({span.trace_id, *(log.trace_id for log in self.console.logs)})
         self.require(
             filter_drops,
             KEPT,
-            kept=Kept(store.LOGS.numbers["http"], own, int(counted["rows"])),
+            kept=Kept(store.LOGS.numbers["http"], own, int(counted["rows"]), traces),
             lacks="a log record in the log store",
             logs=self.console.logs,
             text=text,

@@ -164,7 +164,7 @@ def _taken(name: str) -> bool:
 
 
 def _swapped(data: bytes, ports: dict[int, int]) -> bytes:
-    """The same with other ports, wherever one stands alone: in no longer number, address or version."""
+    """The same with other ports, wherever one, of four digits or more, stands alone: in no longer number, address or version."""
     others = {str(port).encode(): str(other).encode() for port, other in ports.items()}
 
     def other(run: re.Match) -> bytes:

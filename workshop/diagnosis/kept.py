@@ -18,15 +18,18 @@ LESSON = "300/600/400"
 CANNOT_WRITE = (
     r"cannot add rows into storage in read-only mode[^\n]*|[^\n]*(?:no space left on device|read-only file system)[^\n]*"
 )
+THROWN_AWAY = r'(too (?:big|small) timestamp=\S+ it must be (?:bigger|smaller) than \S+)[^\n]*"trace_id":"(\w+)"'
 
 
 @dataclass
 class Kept:
-    """What a check knows of the log store in which it missed a record: its own `log`, and how many `rows` of this app it has."""
+    """What a check knows of the log store in which it missed a record: its own `log`, how many `rows` of this app it has, and
+    the ids of the `traces` of this run: the log may tell of earlier ones, too."""
 
     port: int = 9428
     log: str = ""
     rows: int = 0
+    traces: frozenset[str] = frozenset()
 
 
 def logs_not_sent(f: Facts) -> Diagnosis | None:
@@ -92,12 +95,13 @@ def log_too_old(f: Facts) -> Diagnosis | None:
 
 def logs_mistimed(f: Facts) -> Diagnosis | None:
     """No single record is wrong about its time; the two clocks do not agree."""
-    said = re.search(r"too (?:big|small) timestamp=\S+ it must be (?:bigger|smaller) than \S+", f.kept.log) if f.kept else None
-    if not said:
+    said = re.findall(THROWN_AWAY, f.kept.log) if f.kept else []
+    told = next((words for words, trace in said if trace in f.kept.traces), "")
+    if not told:
         return None
     return Diagnosis(
         "logs-clock-jumped",
-        f"VictoriaLogs' own log says: {said[0]}",
+        f"VictoriaLogs' own log says: {told}",
         f"times within the last {DAYS} days and the next two, by the clock of VictoriaLogs",
         "what lies outside is answered with 200 and thrown away; a clock that was set wrong and right again, and that of a virtual "
         "machine that has slept, make such times",

@@ -462,7 +462,8 @@ FAULTS = {
     "logs-clock-jumped": keeping(
         *TO_STORE,
         log="warn skipping log entry with too big timestamp=2026-12-01T03:40:08.434587921Z; it must be smaller than "
-        "2026-11-30T00:00:00Z according to the configured -futureRetention=2d\n",
+        f'2026-11-30T00:00:00Z according to the configured -futureRetention=2d; log entry: {{"trace_id":"{"a" * 32}"}}\n',
+        traces=frozenset({"a" * 32}),
     ),
     "logs-protocol": keeping("LOGS_EXPORTER=console,otlp"),
     "logs-path": keeping(
