@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("prometheus")
 
 PAGE = "# TYPE asked_total counter\nasked_total {}\n# TYPE busy gauge\nbusy {}\n"
 SCRAPES = """
-global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}
+global: {{scrape_interval: 300ms, scrape_timeout: 300ms}}
 scrape_configs:
   - {{job_name: alone, static_configs: [{{targets: ["{alone}"]}}]}}
   - {{job_name: shared, static_configs: [{{targets: ["{shared}"]}}]}}
