@@ -2,8 +2,9 @@
 PYTHON ?= python3
 PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate $(UPGRADE)
 
-# A check waits more than it computes: on two cores six at a time are done a sixth sooner than four.
-PYTEST = .venv/bin/python -m pytest --numprocesses 6 --dist loadgroup
+# A check waits more than it computes: four at a time take two cores little more than two at a time. Six are done a sixth sooner, and
+# then time limits of programs that nobody here sets, such as gunicorn's half minute, are met now and then.
+PYTEST = .venv/bin/python -m pytest --numprocesses 4 --dist loadgroup
 # What a lesson needs beyond the base set: what is OpenTelemetry's is of the same release train, the rest in any version that fits.
 # Where the file says `# needs …`, it is that, and what that needs beyond the base set.
 OF_LESSONS = $(wildcard [0-9]00/*/requirements.txt [0-9]00/*/*/requirements.txt)

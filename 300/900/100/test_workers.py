@@ -2,6 +2,7 @@
 
 import signal
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import psutil
@@ -55,10 +56,11 @@ def runs(checkpoint):
         with checkpoint.serve("sh production.sh") as run.app:
             run.app.get("/", headers=ALONE)
             run.app.require(ANSWERS)  # an app that does not answer has no second worker to wait for
-            counts = [0]
-            run.app.until(lambda: counts.append(len(workers(run.app))) or counts[-1] > 1, patient(4))
+            seen = [set()]
+            run.app.until(lambda: seen.append(set(workers(run.app))) or len(seen[-1] & seen[-2]) > 1, patient(4))
             run.asked = [run.app.get("/", headers=ALONE) for _ in range(40)]
-            run.workers = max(*counts, len(workers(run.app)))
+            seen.append(set(workers(run.app)))
+            run.workers = max(len(now & before) for before, now in pairwise(seen))  # a command looks like one as it begins
             run.proxied = run.app.get("/", headers={"X-Forwarded-For": f"{MADE_UP}, {VISITOR}", "X-Forwarded-Proto": "https"})
             if run.app.until(lambda: backend.serving, patient(3)):
                 run.asked += ask_until(run.app, lambda: len(backend.serving) >= run.workers, 8)
