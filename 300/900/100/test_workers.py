@@ -93,7 +93,7 @@ def one_more(run, backend, server, first):
     first.send_signal(signal.SIGTTIN)
     run.app.until(lambda: set(workers(run.app)) - known, patient(2))
     try:
-        ask_until(run.app, lambda: backend.serving - run.first)
+        ask_until(run.app, lambda: backend.serving - run.first, 8)
     except Broken as broken:  # of the spans, too, it may have a lock that is closed
         found = broken.diagnosis  # gunicorn ends who is busy for half a minute, and a busy machine may have waited that long
         run.hangs = backend.caught and (found.rung == "does-not-answer" or "SystemExit" in found.seen)
@@ -108,11 +108,11 @@ def one_more(run, backend, server, first):
             worker.kill()  # it would wait for half a minute
 
 
-def ask_until(app, condition, seconds=3):
+def ask_until(app, condition, seconds):
     """Ask until something is so, for at most so many seconds; any worker may answer."""
     asked, deadline = [], time.monotonic() + patient(seconds)
     while not condition() and time.monotonic() < deadline:
-        asked.append(app.get("/", headers=ALONE))
+        asked += [app.get("/", headers=ALONE) for _ in range(4)]
         app.until(condition, 0.3)
     return asked
 
