@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import subprocess
+import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +17,8 @@ from datetime import datetime, timezone
 
 import pytest
 
+from workshop.checks.checkpoint import OBSERVE
+from workshop.checks.observe.workshop_observe import keep_whole
 from workshop.checks.process import environment
 from workshop.diagnosis import facts
 from workshop.setup.ports import free_port
@@ -235,6 +240,49 @@ def test_an_object_that_left_in_three_pieces_is_read(printed):
     first, second, *_, long = [text for text, value in read_console(printed).objects if "context" in value]
     torn = f"{long[:30]}{first}\n{long[30:90]}{second}\n{long[90:]}\n"
     assert [text for text, _ in read_console(torn).objects] == [first, second, long]
+
+
+class Slow(io.RawIOBase):
+    """A pipe whose reader takes its time: a first write begins, and ends when the test says so."""
+
+    def __init__(self):
+        self.got, self.begun, self.go = b"", threading.Event(), threading.Event()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text) -> int:
+        self.got += bytes(text)
+        self.begun.set()
+        assert self.go.wait(10)
+        return len(text)
+
+
+def test_what_one_thread_prints_while_anothers_text_goes_out_is_not_lost():
+    stream = io.TextIOWrapper(slow := Slow())
+    keep_whole(stream)
+    stream.write("a" * 5000)
+    other = threading.Thread(target=stream.write, args=["b" * 5000])  # more than the chunk of 8,192 has room for
+    out = threading.Thread(target=stream.flush)
+    other.start()
+    while other.is_alive() and not slow.begun.wait(0.01):
+        pass
+    out.start()
+    assert slow.begun.wait(10)
+    stream.write("c" * 100)
+    slow.go.set()
+    for thread in (other, out):
+        thread.join()
+    stream.flush()
+    assert {letter: slow.got.count(letter.encode()) for letter in "abc"} == {"a": 5000, "b": 5000, "c": 100}
+
+
+def test_nothing_that_an_app_under_check_prints_is_lost(tmp_path):
+    env = {**environment(), "PYTHONPATH": str(OBSERVE), "WORKSHOP_HELD": str(tmp_path / "held.jsonl")}
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys; print(sys.stdout._CHUNK_SIZE)"], env=env, capture_output=True, text=True
+    )
+    assert int(told.stdout) == sys.maxsize, told.stderr
 
 
 LINES = """\
