@@ -203,6 +203,7 @@ PROMETHEUS = Program(
         "--web.listen-address={host}:{http}",
         "--web.enable-otlp-receiver",
         "--enable-feature=exemplar-storage",
+        "--scrape.discovery-reload-interval=200ms",  # else nothing is scraped in the first five seconds
     ),
     configuration="src/otel/prometheus.yml",
     default="workshop/programs/prometheus.yml",
