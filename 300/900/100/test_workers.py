@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import suppress
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -71,7 +72,7 @@ def serve(checkpoint, run):
     with FakeServer(backend, port=checkpoint.sandbox.own_ports[OTLP_HTTP]) as server:
         with checkpoint.serve("sh production.sh") as run.app:
             run.app.get("/", headers=ALONE)
-            first = next((process.parent() for process in workers(run.app)), None)
+            first = forker(run.app)
             run.exporting = first and first.num_threads() > 1  # gunicorn's own first process has one
             run.app.require(ANSWERS)  # an app that does not answer has no second worker to wait for
             seen = [set()]
@@ -135,6 +136,16 @@ def workers(app):
     return found
 
 
+def forker(app):
+    """gunicorn's first process: the parent of workers that is none of them, as the parent of a command would be."""
+    found = workers(app)
+    for process in found:
+        with suppress(psutil.Error):  # it has ended
+            if (parent := process.parent()) not in found:
+                return parent
+    return None
+
+
 def tellers(metrics):
     """The instances that have measured requests."""
     return {metric.resource.get("service.instance.id") for metric in metrics if metric.name == DURATION}
@@ -167,8 +178,8 @@ def each_tells(checkpoint, run):
         do="`initialize()`, with its parentheses, in src/production.py, and `production:app` in src/production.sh",
     )
     files = checkpoint.sandbox.files()
-    named = {name: s for name in files if name.endswith(".sh") for s in settings.read(files[name], f"src/{name}").values()}
-    for_all = next((s for s in named.values() if "service.instance.id" in s.value), None)
+    scripts = [settings.read(files[name], f"src/{name}") for name in files if name.endswith(".sh")]
+    for_all = next((s for script in scripts for s in script.values() if "service.instance.id" in s.value), None)
     silent = run.exporting and not for_all and 0 < len(run.first) < run.workers
     checkpoint.must(not silent, **MUTE | {"seen": f"{FORKED}, and has told nothing"})
     asked = [*run.asked, run.proxied]
