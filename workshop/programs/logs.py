@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 
-from workshop.programs.instance import Instance, ProgramError
+from workshop.programs.instance import Answer, Instance, ProgramError
 from workshop.programs.program import Archive, Port, Program
 from workshop.setup.go import GoModule
 
@@ -21,6 +23,16 @@ class Logs(Instance):
             return [json.loads(line) for line in answer.splitlines()]
         except ValueError:
             raise ProgramError(f"there is no VictoriaLogs at {self.url}: it does not answer with rows") from None
+
+    def until(self, question: Callable[[], Answer], seconds: float = 10) -> Answer:
+        """Ask until the answer holds, or time is over. What it is sent it shows after a second by itself, and at once if told so."""
+
+        def shown() -> Answer:
+            with suppress(ProgramError):  # it may be starting yet
+                self.ask("/internal/force_flush")
+            return question()
+
+        return super().until(shown, seconds)
 
     def check(self) -> None:
         self.query("*", limit=1)

@@ -175,7 +175,7 @@ def test_nothing_that_it_has_accepted_is_lost_by_kill(checkpoint):
             "metric points": len(prometheus.query(f'tasks_total{{job="{shop}"}}')),
             "log records": len(store.query(f'trace_id:="{trace_id}"')),
         }
-        jaeger.until(lambda: min(arrived().values()) >= SPANS, 3)
+        store.until(lambda: min(arrived().values()) >= SPANS, 3)
         there_are = arrived()
     there.must(
         set(there_are.values()) == {SPANS},
