@@ -44,8 +44,10 @@ def inherited() -> dict[str, str]:
 def shell_environment() -> dict[str, str]:
     """The environment of the learner's own shell, without what an app would notice and no lesson sets.
 
-    Nor is PYTHONUNBUFFERED in it, which images of containers set: then threads that print at the same time tear what is long."""
-    left = {name: value for name, value in os.environ.items() if not INHERITED.match(name) and name != "PYTHONUNBUFFERED"}
+    Nor are PYTHONUNBUFFERED, which images of containers set (then threads that print at the same time tear what is long), and
+    PYTEST_ADDOPTS, which would make a test of a lesson print something else."""
+    unwanted = {"PYTHONUNBUFFERED", "PYTEST_ADDOPTS"}
+    left = {name: value for name, value in os.environ.items() if not INHERITED.match(name) and name not in unwanted}
     return {**left, **FAST_EXPORT}
 
 
