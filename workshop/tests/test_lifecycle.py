@@ -206,7 +206,7 @@ def test_down_ends_it_and_says_so(own):
     told = []
     Service(JAEGER, **own).down(told.append)
     assert told == [f"stopped Jaeger (process {pid})"]
-    assert not process.is_running()  # its number may belong to another process by now
+    assert not psutil.wait_procs([process], 5)[1]  # it has ended; nobody may have asked for its exit code yet
     assert not Service(JAEGER, **own).down(told.append) and told[1:] == []
 
 
