@@ -1,8 +1,8 @@
 """Each worker tells who it is, nothing of what they served is lost, and the address behind the proxy is the visitor's."""
 
+import re
 import signal
 import time
-from contextlib import suppress
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -53,13 +53,13 @@ class Backend:
 
 def runs(checkpoint):
     """Two workers that are asked; then one more, forked while the first process exports, if it does; and how they end."""
-    run = SimpleNamespace(exporting=False, newest=set(), told=False)
+    run = SimpleNamespace(app=None, newest=set(), told=False)
     checkpoint.environment |= {"OTEL_METRIC_EXPORT_INTERVAL": f"{INTERVAL * 1000:.0f}", "OTEL_EXPORTER_OTLP_TIMEOUT": "10"}
     try:
         serve(checkpoint, run)
     except Broken as broken:
         silent = broken.diagnosis.rung == "does-not-answer" or "SystemExit" in broken.diagnosis.seen
-        checkpoint.must(not (silent and run.exporting), **ASLEEP)
+        checkpoint.must(not (silent and run.app and exporting(run.app)), **ASLEEP)
         raise
     if checkpoint.showing:
         checkpoint.run("python endings.py")
@@ -72,8 +72,7 @@ def serve(checkpoint, run):
     with FakeServer(backend, port=checkpoint.sandbox.own_ports[OTLP_HTTP]) as server:
         with checkpoint.serve("sh production.sh") as run.app:
             run.app.get("/", headers=ALONE)
-            first = forker(run.app)
-            run.exporting = first and first.num_threads() > 1  # gunicorn's own first process has one
+            first = next((process.parent() for process in workers(run.app)), None)
             run.app.require(ANSWERS)  # an app that does not answer has no second worker to wait for
             seen = [set()]
             run.app.until(lambda: seen.append(set(workers(run.app))) or len(seen[-1] & seen[-2]) > 1, patient(4))
@@ -124,26 +123,23 @@ def ask_until(app, condition, seconds):
 
 
 def workers(app):
-    """The processes that a Python process of the app has forked."""
+    """The processes that a Python process of the app has forked, without what these have forked themselves, such as a command."""
     there = {process.pid: process for process in app.processes()}
-    found = []
+    found = {}
     for process in there.values():
         try:
             if process.ppid() in there and "python" in process.exe() and "python" in there[process.ppid()].exe():
-                found.append(process)
+                found[process] = process.ppid()
         except psutil.Error:
             pass  # it has ended
-    return found
+    pids = {process.pid for process in found}
+    return [process for process, parent in found.items() if parent not in pids]
 
 
-def forker(app):
-    """gunicorn's first process: the parent of workers that is none of them, as the parent of a command would be."""
-    found = workers(app)
-    for process in found:
-        with suppress(psutil.Error):  # it has ended
-            if (parent := process.parent()) not in found:
-                return parent
-    return None
+def exporting(app):
+    """Whether gunicorn's first process has telemetry of its own: by the agent, or by the app that it has loaded for its workers."""
+    settings_of_it = [text for name, text in app.facts().files.items() if name.endswith((".sh", "gunicorn.conf.py"))]
+    return app.under_agent or any(re.search(r"--preload\b|^preload_app *= *True", text, re.M) for text in settings_of_it)
 
 
 def tellers(metrics):
@@ -180,7 +176,7 @@ def each_tells(checkpoint, run):
     files = checkpoint.sandbox.files()
     scripts = [settings.read(files[name], f"src/{name}") for name in files if name.endswith(".sh")]
     for_all = next((s for script in scripts for s in script.values() if "service.instance.id" in s.value), None)
-    silent = run.exporting and not for_all and 0 < len(run.first) < run.workers
+    silent = exporting(run.app) and not for_all and 0 < len(run.first) < run.workers
     checkpoint.must(not silent, **MUTE | {"seen": f"{FORKED}, and has told nothing"})
     asked = [*run.asked, run.proxied]
     watched = {span.user_agent for span in run.stored.spans if span.kind == "server"}
