@@ -2,8 +2,8 @@
 PYTHON ?= python3
 PIN = uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate $(UPGRADE)
 
-# A check waits more than it computes: four at a time take two cores little more than two at a time. Six are done a sixth sooner, and
-# then time limits of programs that nobody here sets, such as gunicorn's half minute, are met now and then.
+# A check waits more than it computes: four at a time take two cores little more than two at a time. Six are done a sixth sooner at
+# best, and then time limits of programs that nobody here sets, such as gunicorn's half minute, are met now and then.
 PYTEST = .venv/bin/python -m pytest --numprocesses 4 --dist loadgroup
 # What a lesson needs beyond the base set: what is OpenTelemetry's is of the same release train, the rest in any version that fits.
 # Where the file says `# needs …`, it is that, and what that needs beyond the base set.

@@ -3,6 +3,7 @@
 import re
 import signal
 import time
+from contextlib import suppress
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -93,9 +94,11 @@ def serve(checkpoint, run):
                 checkpoint.run("kill")
             elif first:
                 late = set(workers(run.app)) - known
-                first.terminate()
+                with suppress(psutil.Error):  # it has ended
+                    first.terminate()
                 for worker in late if not run.told else ():
-                    worker.kill()  # it would wait for half a minute
+                    with suppress(psutil.Error):
+                        worker.kill()  # it would wait for half a minute
             if first:  # for a worker that missed TERM gunicorn waits half a minute
                 run.app.until(lambda: not run.app.processes(), patient(35))
         run.stored, run.caught = server.stored, backend.caught
